@@ -1,0 +1,210 @@
+import { parseAllowList, type AllowEntry } from "./net-guard";
+
+/** Which process may hold a variable. `edge` and `consumer` are the Workers; `start` is the local starter only. */
+export type Holder = "edge" | "consumer" | "both" | "start";
+
+/** One environment variable: the table in docs/configuration.md and `.dev.vars.example` are checked against this list. */
+export interface Variable {
+  name: string;
+  aliases: string[];
+  holder: Holder;
+  secret: boolean;
+  default: string;
+  what: string;
+}
+
+const v = (
+  name: string,
+  holder: Holder,
+  what: string,
+  more: { aliases?: string[]; secret?: boolean; default?: string } = {},
+): Variable => ({
+  name,
+  aliases: more.aliases ?? [],
+  holder,
+  secret: more.secret ?? false,
+  default: more.default ?? "",
+  what,
+});
+
+/** Probes that have a row in the envelope table (`kora-watch.md` §4.1). */
+export const VENDORS = ["supabase", "fly", "vercel", "sentry", "doppler"] as const;
+
+/** Vendor read credentials a target may name without the `WATCH_` prefix; the value lives only in the edge Worker. */
+const VENDOR_CREDENTIALS: Variable[] = [
+  v("REVEILLE_SUPABASE_ACCESS_TOKEN", "edge", "Supabase management token (project health)", { secret: true }),
+  v("REVEILLE_SUPABASE_KEY", "edge", "Supabase publishable or anon key (data plane)", {
+    secret: true,
+    aliases: ["KORA_SUPABASE_ANON_KEY"],
+  }),
+  v("REVEILLE_FLY_API_TOKEN", "edge", "Fly read token", { secret: true, aliases: ["KORA_FLY_API_TOKEN", "FLY_API_TOKEN"] }),
+  v("REVEILLE_VERCEL_API_TOKEN", "edge", "Vercel token", { secret: true, aliases: ["KORA_VERCEL_API_TOKEN"] }),
+  v("REVEILLE_SENTRY_API_TOKEN", "edge", "Sentry token", { secret: true, aliases: ["KORA_SENTRY_API_TOKEN"] }),
+  v("REVEILLE_DOPPLER_API_TOKEN", "edge", "Doppler token", { secret: true, aliases: ["KORA_DOPPLER_API_TOKEN"] }),
+];
+
+export const VARIABLES: Variable[] = [
+  v("REVEILLE_OPERATOR_TOKEN", "edge", "Bearer token of the operator API", { secret: true, aliases: ["OPERATOR_TOKEN"] }),
+  v("REVEILLE_SESSION_KEY", "edge", "Key of the CSRF tokens of the operator pages", { secret: true }),
+  v("REVEILLE_BEAT_KEY", "edge", "Key that heartbeat URLs are derived from; changing it changes every /beat URL", {
+    secret: true,
+  }),
+  v("REVEILLE_PUBLIC_URL", "both", "Where operators reach the pages; used in links", { default: "http://localhost:8787" }),
+  v("REVEILLE_ALLOW_PRIVATE", "edge", "Private hosts, host:port or CIDR ranges that targets may reach"),
+  v("REVEILLE_RECHECK_SECONDS", "edge", "Seconds between looks while a target is suspect", { default: "30" }),
+  v("REVEILLE_DEBOUNCE_SECONDS", "consumer", "A second notice for the same target and category waits this long; 0 = off", {
+    default: "600",
+    aliases: ["KORA_PROBE_DEBOUNCE_SECONDS"],
+  }),
+  v("REVEILLE_DEBOUNCE_BYPASS_CRITICAL", "consumer", "true: critical notices never wait for the debounce", {
+    default: "false",
+    aliases: ["KORA_PROBE_DEBOUNCE_BYPASS_CRITICAL"],
+  }),
+  v("REVEILLE_DEBOUNCE_CONSECUTIVE_REQUIRED", "edge", "Bad looks in a row that confirm a fault, unless the target says otherwise", {
+    default: "2",
+    aliases: ["KORA_PROBE_DEBOUNCE_CONSECUTIVE_REQUIRED"],
+  }),
+  v("REVEILLE_WAKE_POLL_SEC", "consumer", "Accepted and ignored: wakes are queue messages, nothing polls", {
+    aliases: ["KORA_PROBE_WAKE_POLL_SEC"],
+  }),
+  ...VENDORS.map((name) =>
+    v(`REVEILLE_AUTOFIX_${name.toUpperCase()}_ENABLED`, "edge", `Fix envelope of ${name}: true, 1, yes or on; any other text forces it off`, {
+      aliases: [`KORA_PROBE_AUTOFIX_${name.toUpperCase()}_ENABLED`],
+    }),
+  ),
+  v("REVEILLE_NOTICE_CHANNELS", "consumer", "Order in which channels are tried; the inbox always gets every notice", {
+    default: "slack,telegram,webhook,email",
+  }),
+  v("REVEILLE_NOTICE_MODE", "consumer", "immediate, or digest: critical at once, the rest once a day", { default: "immediate" }),
+  v("REVEILLE_DIGEST_HOUR", "edge", "Hour (UTC) of the daily digest", { default: "8" }),
+  v("REVEILLE_SLACK_SIGNING_SECRET", "edge", "Slack signing secret (buttons)", {
+    secret: true,
+    aliases: ["SLACK_SIGNING_SECRET"],
+  }),
+  v("REVEILLE_SLACK_SIGNING_SECRET_OLD", "edge", "Previous Slack signing secret, while rotating", { secret: true }),
+  v("REVEILLE_SLACK_BOT_TOKEN", "consumer", "Slack bot token for notices", { secret: true, aliases: ["SLACK_BOT_TOKEN"] }),
+  v("REVEILLE_SLACK_OPERATOR_ID", "both", "Slack user ids that get the DM (the first) and may press buttons (all)", {
+    aliases: ["KORA_SLACK_JOSHUA_USER_ID"],
+  }),
+  v("REVEILLE_SLACK_CHANNEL", "consumer", "Channel for notices instead of the operator's DM"),
+  v("REVEILLE_SLACK_API_URL", "consumer", "Slack API base", { default: "https://slack.com/api" }),
+  v("REVEILLE_TELEGRAM_BOT_TOKEN", "both", "Telegram bot token", { secret: true, aliases: ["TELEGRAM_BOT_TOKEN"] }),
+  v("REVEILLE_TELEGRAM_SECRET_TOKEN", "edge", "secret_token given to setWebhook (buttons)", {
+    secret: true,
+    aliases: ["TELEGRAM_SECRET_TOKEN"],
+  }),
+  v("REVEILLE_TELEGRAM_CHAT_ID", "both", "Telegram chat that gets notices"),
+  v("REVEILLE_TELEGRAM_OPERATOR_ID", "edge", "Telegram user ids that may press buttons; default: the chat id"),
+  v("REVEILLE_TELEGRAM_API_URL", "both", "Telegram API base", { default: "https://api.telegram.org" }),
+  v("REVEILLE_WEBHOOK_URL", "consumer", "URL that gets notices as signed JSON", { secret: true }),
+  v("REVEILLE_WEBHOOK_SECRET", "consumer", "HMAC key of the notice webhook", { secret: true }),
+  v("REVEILLE_EMAIL_FROM", "consumer", "Sender of notice mails (needs Email Routing)"),
+  v("REVEILLE_EMAIL_TO", "consumer", "Receiver of notice mails"),
+  v("REVEILLE_HEARTBEAT_URL", "edge", "Outside heartbeat pinged each minute: it pages when Reveille itself is gone", {
+    secret: true,
+  }),
+  v("REVEILLE_CLOCK_RATE", "both", "Speed of the clock; only demo, drills and tests set it", { default: "1" }),
+  ...VENDOR_CREDENTIALS,
+  v("REVEILLE_SEED_FILE", "start", "Targets to create at start (YAML or JSON)", { default: "targets.yaml" }),
+  v("REVEILLE_DATA_DIR", "start", "Where local state is kept", { default: ".data" }),
+  v("PORT", "start", "Port on 127.0.0.1", { default: "8787" }),
+];
+
+const BY_NAME = new Map(VARIABLES.map((x) => [x.name, x]));
+
+/** A variable that can't be used as it is set. Never carries the value of a secret. */
+export interface ConfigProblem {
+  name: string;
+  message: string;
+}
+
+type Env = Record<string, unknown>;
+
+/** The trimmed text of a variable: primary name first, then its aliases, then its default. Empty counts as unset. */
+export function readVar(env: Env, name: string): string {
+  const variable = BY_NAME.get(name);
+  if (!variable) throw new Error(`${name} is not in the configuration table`);
+  for (const key of [variable.name, ...variable.aliases]) {
+    const raw = env[key];
+    if (typeof raw === "string" && raw.trim() !== "") return raw.trim();
+  }
+  return variable.default;
+}
+
+/** `true`, `1`, `yes`, `on` in any case, trimmed (`kora-watch.md` §4.1). Everything else is false. */
+export const truthy = (text: string): boolean => ["true", "1", "yes", "on"].includes(text.trim().toLowerCase());
+
+/** Names a target may use as a credential: our own secrets must never be sendable to an operator-given URL. */
+export function credentialAllowed(name: string): boolean {
+  return /^WATCH_[A-Z0-9_]{1,60}$/.test(name) || VENDOR_CREDENTIALS.some((x) => x.name === name || x.aliases.includes(name));
+}
+
+/** The value of a target's credential, or null when the binding is missing. Aliases of a vendor variable are equal to it. */
+export function readCredential(env: Env, name: string): string | null {
+  if (!credentialAllowed(name)) return null;
+  const vendor = VENDOR_CREDENTIALS.find((x) => x.name === name || x.aliases.includes(name));
+  const text = vendor ? readVar(env, vendor.name) : typeof env[name] === "string" ? (env[name] as string).trim() : "";
+  return text === "" ? null : text;
+}
+
+/** Every secret value present in `env`: what the redactor must hide. */
+export function secretValues(env: Env): string[] {
+  const names = VARIABLES.filter((x) => x.secret).flatMap((x) => [x.name, ...x.aliases]);
+  const watch = Object.keys(env).filter((k) => k.startsWith("WATCH_"));
+  return [...names, ...watch].flatMap((n) => (typeof env[n] === "string" ? [env[n] as string] : []));
+}
+
+/** The settings of the watch and the notices, parsed and checked. */
+export interface Config {
+  publicUrl: string;
+  allowPrivate: AllowEntry[];
+  recheckMs: number;
+  debounceMs: number;
+  bypassCritical: boolean;
+  confirm: number;
+  clockRate: number;
+  channels: string[];
+  digest: boolean;
+  digestHour: number;
+}
+
+/** Reads the configuration; problems are listed, and the default stands in for each so that pages still work. */
+export function readConfig(env: Env): { config: Config; problems: ConfigProblem[] } {
+  const problems: ConfigProblem[] = [];
+  const num = (name: string, min: number, max: number): number => {
+    const text = readVar(env, name);
+    const n = Number(text);
+    if (Number.isFinite(n) && n >= min && n <= max) return n;
+    problems.push({ name, message: `${name} is "${text}"; it must be a number from ${min} to ${max}.` });
+    return Number(BY_NAME.get(name)!.default);
+  };
+  const attempt = <T>(name: string, read: () => T, fallback: T): T => {
+    try {
+      return read();
+    } catch (error) {
+      problems.push({ name, message: error instanceof Error ? error.message : String(error) });
+      return fallback;
+    }
+  };
+  const known = ["slack", "telegram", "webhook", "email"];
+  const channels = readVar(env, "REVEILLE_NOTICE_CHANNELS").split(/[\s,]+/).filter(Boolean);
+  for (const c of channels)
+    if (!known.includes(c))
+      problems.push({ name: "REVEILLE_NOTICE_CHANNELS", message: `REVEILLE_NOTICE_CHANNELS names "${c}"; known: ${known.join(", ")}.` });
+  const mode = readVar(env, "REVEILLE_NOTICE_MODE");
+  if (mode !== "immediate" && mode !== "digest")
+    problems.push({ name: "REVEILLE_NOTICE_MODE", message: `REVEILLE_NOTICE_MODE is "${mode}"; use immediate or digest.` });
+  const config: Config = {
+    publicUrl: readVar(env, "REVEILLE_PUBLIC_URL").replace(/\/+$/, ""),
+    allowPrivate: attempt("REVEILLE_ALLOW_PRIVATE", () => parseAllowList(readVar(env, "REVEILLE_ALLOW_PRIVATE")), []),
+    recheckMs: num("REVEILLE_RECHECK_SECONDS", 1, 3600) * 1000,
+    debounceMs: num("REVEILLE_DEBOUNCE_SECONDS", 0, 86_400) * 1000,
+    bypassCritical: truthy(readVar(env, "REVEILLE_DEBOUNCE_BYPASS_CRITICAL")),
+    confirm: num("REVEILLE_DEBOUNCE_CONSECUTIVE_REQUIRED", 1, 10),
+    clockRate: num("REVEILLE_CLOCK_RATE", 1, 1000),
+    channels: channels.filter((c) => known.includes(c)),
+    digest: mode === "digest",
+    digestHour: num("REVEILLE_DIGEST_HOUR", 0, 23),
+  };
+  return { config, problems };
+}
