@@ -164,7 +164,8 @@ CREATE TABLE wake (
   reserved_at INTEGER,
   investigated_at INTEGER,
   done_at INTEGER,
-  folded_into TEXT,
+  deferred_until INTEGER, -- held back by the debounce
+  folded_into TEXT,       -- told as part of this summary wake
   dm_status TEXT,
   reasoning_error TEXT,
   last_error TEXT,

@@ -59,3 +59,23 @@ export function describe(error: unknown): string {
 export function clip(text: string, max: number): string {
   return text.length <= max ? text : `${text.slice(0, max - 1)}…`;
 }
+
+/** How an object's method answers a person's act: only the message of a thrown error crosses RPC, so a fault is a value. */
+export type Reply<T> = { ok: true; value: T } | { ok: false; fault: Fault };
+
+/** Runs `work` and turns a ReveilleError into a value; any other throw stays one. */
+export async function reply<T>(work: () => Promise<T>): Promise<Reply<T>> {
+  try {
+    return { ok: true, value: await work() };
+  } catch (error) {
+    if (!(error instanceof ReveilleError)) throw error;
+    const { status, code, message, field, hint } = error;
+    return { ok: false, fault: { status, code, message, ...(field ? { field } : {}), ...(hint ? { hint } : {}) } };
+  }
+}
+
+/** The value of a reply, or its fault thrown again on this side. */
+export function unwrap<T>(answer: Reply<T>): T {
+  if (answer.ok) return answer.value;
+  throw new ReveilleError(answer.fault);
+}

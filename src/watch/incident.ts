@@ -69,6 +69,8 @@ export interface Policy {
   recheck_ms: number;
   /** The target's interval, ms. */
   every_ms: number;
+  /** false for internal targets: their rule feeds them, their object never looks. */
+  self_looks: boolean;
 }
 
 export type Input =
@@ -97,7 +99,14 @@ export type Effect =
   | { type: "flag_flapping"; on: boolean }
   | { type: "ack"; on: boolean }
   | { type: "snooze"; until: number | null }
-  | { type: "resolve"; at: number; downtime_ms: number; resolution: "recovered" | "closed" | "rehearsed" }
+  | {
+      type: "resolve";
+      at: number;
+      downtime_ms: number;
+      resolution: "recovered" | "closed" | "rehearsed";
+      silent: boolean;
+      incident: OpenIncident;
+    }
   /** `silent`: planned or acknowledged silence; the object writes the audit row and no wake. */
   | { type: "wake"; event: WakeEvent; silent: boolean; incident: OpenIncident }
   | { type: "blind"; since: number };
@@ -385,7 +394,8 @@ function resolve(
   if (!m.incident) return;
   m.incident.version++;
   if (!m.incident.rehearsal && resolution === "recovered") m.edges.push(at);
-  effects.push({ type: "resolve", at, downtime_ms: at - m.incident.first_bad_at, resolution });
+  const downtime_ms = at - m.incident.first_bad_at;
+  effects.push({ type: "resolve", at, downtime_ms, resolution, silent, incident: { ...m.incident } });
   if (resolution !== "closed") wake(m, effects, "recovered", silent);
   Object.assign(m, { phase: "steady", incident: null, flap: null, bad: 0, higher: 0, first_bad_at: null });
 }
@@ -394,6 +404,10 @@ const quiet = (m: Machine, at: number): boolean =>
   m.incident !== null && (m.incident.acked || (m.incident.snooze_until ?? 0) > at);
 
 function schedule(m: Machine, now: number, policy: Policy): void {
+  if (!policy.self_looks) {
+    m.next_look_at = null;
+    return;
+  }
   const base =
     m.phase === "suspect" || (m.phase === "open" && (m.good > 0 || m.higher > 0) && !m.flap)
       ? policy.recheck_ms

@@ -1,0 +1,172 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { readConfig, readVar } from "../../src/kernel/config";
+import { loginLink, operatorApi } from "./api";
+import { readArgs } from "./args";
+import { startCrons } from "./crons";
+import { EXIT, Exit } from "./exit";
+import { ROOT } from "./paths";
+import { readPort, requirePort } from "./port";
+import { type LocalRuntime, startRuntime } from "./runtime";
+import { parseSeed, type Seed } from "./seed";
+import { applySeed, SEED_HEADERS, type SeedOutcome } from "./seed-apply";
+import { clockText, Stream } from "./stream";
+import { fileSize, makeTerm, seconds, type Term } from "./term";
+import { createVarsFile, localVars, readVarsFile, splitVars, type Vars } from "./vars";
+
+const VARS_FILE = ".dev.vars";
+
+/** `npm start`: both Workers on this machine, until Ctrl-C. Returns the exit code. */
+export async function main(): Promise<number> {
+  readArgs({
+    command: "npm start --",
+    what: "Runs Reveille on this machine: no account, no network. Ctrl-C stops it; data is kept.",
+    notes: ["", "PORT=8788 npm start uses another port. All settings: docs/configuration.md"],
+  });
+  const term = makeTerm();
+  const made = createVarsFile(join(ROOT, VARS_FILE));
+  const vars = localVars(readVarsFile(join(ROOT, VARS_FILE)), process.env);
+  const port = await requirePort(readPort(readVar(vars, "PORT")));
+  const publicUrl = readVar({ ...vars }, "REVEILLE_PUBLIC_URL");
+  const local: Vars = {
+    ...vars,
+    REVEILLE_PUBLIC_URL: vars["REVEILLE_PUBLIC_URL"]?.trim() ? publicUrl : `http://localhost:${port}`,
+  };
+  requireOperatorToken(local);
+  const seed = readSeed(local);
+  const dataDir = resolve(ROOT, readVar(local, "REVEILLE_DATA_DIR"));
+  greet(term, dataDir);
+  row(
+    term,
+    "secrets",
+    made > 0 ? `created ${VARS_FILE} (${made} new; delete the file to start over)` : `kept ${VARS_FILE}`,
+  );
+  sayProblems(term, local);
+
+  const stream = new Stream(term);
+  mkdirSync(dataDir, { recursive: true });
+  const runtime = await startRuntime({
+    port,
+    dataDir,
+    vars: local,
+    onLog: (event) => stream.take(event),
+    onText: (line) => term.err(`  ${line}`),
+  });
+  try {
+    return await serve(term, runtime, local, dataDir, seed);
+  } finally {
+    stream.flush();
+    await runtime.stop();
+  }
+}
+
+async function serve(
+  term: Term,
+  runtime: LocalRuntime,
+  vars: Vars,
+  dataDir: string,
+  seed: Seed | null,
+): Promise<number> {
+  const stopped = interrupted();
+  const { names, ms } = runtime.migrated;
+  const migrations = `${names.length} migration${names.length === 1 ? "" : "s"} applied in ${seconds(ms)}`;
+  row(term, "database", names.length === 0 ? "up to date" : migrations);
+  const token = readVar(vars, "REVEILLE_OPERATOR_TOKEN");
+  if (seed)
+    sayApplied(
+      term,
+      seedFile(vars),
+      await applySeed(operatorApi(runtime.url, token, SEED_HEADERS), seed.entries, dataDir),
+    );
+  const crons = startCrons(runtime, (message) => term.err(message));
+  row(term, "cron", `ticking every minute, first look ${clockText(crons.firstAt)} UTC`);
+  row(term, "engine", "none configured: notices stay plain");
+  const link = await loginLink(operatorApi(runtime.url, token), readVar(vars, "REVEILLE_PUBLIC_URL"));
+  term.out(`Ready in ${seconds(performance.now())}.   Open  ${link}   (once, 10 min)`);
+  term.out(nextLine());
+  await stopped;
+  crons.stop();
+  return EXIT.ok;
+}
+
+const row = (term: Term, name: string, text: string): void => term.out(`  ${name.padEnd(10)}${text}`);
+
+function greet(term: Term, dataDir: string): void {
+  const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
+  const shown = relative(process.cwd(), dataDir) || ".";
+  const state = existsSync(dataDir) ? `(${fileSize(sizeOf(dataDir))}, kept)` : "(new)";
+  term.out(`${term.paint("bold", `Reveille ${version}`)}   local workerd, data in ${shown} ${state}`);
+}
+
+function sizeOf(dir: string): number {
+  return readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((e) => e.isFile())
+    .reduce((sum, e) => sum + statSync(join(e.parentPath, e.name)).size, 0);
+}
+
+function requireOperatorToken(vars: Vars): void {
+  if (readVar(vars, "REVEILLE_OPERATOR_TOKEN")) return;
+  throw new Exit(
+    EXIT.environment,
+    `${VARS_FILE} has no OPERATOR_TOKEN, so nobody could log in.  Add one:  echo "OPERATOR_TOKEN=$(openssl rand -hex 32)" >> ${VARS_FILE}`,
+  );
+}
+
+/** Settings that can't be used as they are, and names nobody knows: said, not fatal (the pages say it too). */
+function sayProblems(term: Term, vars: Vars): void {
+  for (const problem of readConfig(vars).problems) row(term, "setting", problem.message);
+  for (const name of splitVars(vars).unknown)
+    row(term, "setting", `${name} is not known and is ignored; docs/configuration.md lists all.`);
+  for (const name of ["REVEILLE_SESSION_KEY", "REVEILLE_BEAT_KEY"])
+    if (!readVar(vars, name))
+      row(term, "setting", `${name} is not set.  Add it:  echo "${name}=$(openssl rand -hex 32)" >> ${VARS_FILE}`);
+}
+
+const seedFile = (vars: Vars): string => readVar(vars, "REVEILLE_SEED_FILE");
+
+/** The seed, or null when there is none. @throws Exit 3 with file, line and reason when it is broken or named but missing. */
+function readSeed(vars: Vars): Seed | null {
+  const name = seedFile(vars);
+  const path = resolve(ROOT, name);
+  if (!existsSync(path)) {
+    if (!vars["REVEILLE_SEED_FILE"]?.trim()) return null;
+    throw new Exit(EXIT.environment, `REVEILLE_SEED_FILE names ${name}, which does not exist.`);
+  }
+  const seed = parseSeed(readFileSync(path, "utf8"), readConfig(vars).config.allowPrivate);
+  if (seed.problems.length === 0) return seed;
+  const lines = seed.problems.map((p) => `${name}:${p.line}  ${p.message}`);
+  throw new Exit(EXIT.environment, ...lines, `Nothing was started. Correct ${name} and start again.`);
+}
+
+function sayApplied(term: Term, name: string, o: SeedOutcome): void {
+  const parts = [`${o.created} created`, `${o.changed} changed`, `${o.unchanged} unchanged`];
+  row(term, "targets", `${name}: ${parts.filter((p) => !p.startsWith("0 ")).join(", ") || "empty"}`);
+  for (const { entry, message } of o.failed)
+    row(term, "", term.paint("down", `${name}:${entry.line}  ${entry.id} was refused: ${message}`));
+}
+
+function nextLine(): string {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
+    scripts: Record<string, string>;
+  };
+  const offers = [
+    ...(scripts["demo"] ? ["npm run demo"] : []),
+    ...(scripts["send"] ? ["npm run send -- slack message"] : []),
+    "Ctrl-C stops",
+  ];
+  return `Next  ${offers.join("   ·   ")}`;
+}
+
+/** Resolves at the first Ctrl-C or SIGTERM; a second one ends at once. */
+function interrupted(): Promise<void> {
+  return new Promise((done) => {
+    let seen = false;
+    const stop = (): void => {
+      if (seen) process.exit(EXIT.interrupted);
+      seen = true;
+      done();
+    };
+    process.on("SIGINT", stop);
+    process.on("SIGTERM", stop);
+  });
+}

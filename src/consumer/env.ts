@@ -1,0 +1,10 @@
+import type { WakeMessage } from "../../durable-objects/env";
+
+/** Bindings of the consumer Worker. Variables are read by name through `kernel/config.ts`. */
+export interface ConsumerEnv {
+  DB: D1Database;
+  WAKE_QUEUE: Queue<WakeMessage>;
+  TARGET: DurableObjectNamespace;
+  SWITCHBOARD: DurableObjectNamespace;
+  EMAIL?: SendEmail;
+}

@@ -1,0 +1,237 @@
+import { switchboard } from "../../durable-objects/switchboard.do";
+import { targetObject, type TargetView } from "../../durable-objects/target.do";
+import { auditStatement } from "../audit";
+import { badRequest, notFound, ReveilleError, unwrap } from "../kernel/errors";
+import { checkHost, checkUrl } from "../kernel/net-guard";
+import type { Runtime } from "../kernel/runtime";
+import {
+  deleteTarget as deleteRows,
+  hostsOf,
+  type IncidentView,
+  idFromName,
+  insertTarget,
+  muteTarget as muteRow,
+  type NewTarget,
+  parseTarget,
+  readIncident,
+  readTarget,
+  type Snapshot,
+  type SwitchPatch,
+  type Switches,
+  type Target,
+  patchTarget as applyTargetPatch,
+  type TargetInput,
+  updateTarget,
+  urlsOf,
+} from "../watch";
+import type { EdgeEnv } from "./env";
+
+/** Everything a person can do, in one place for API, pages and chat buttons alike. Every act leaves an audit row. */
+
+const stub = (env: EdgeEnv, targetId: string) => targetObject(env.TARGET, targetId);
+
+async function openIncident(env: EdgeEnv, id: string): Promise<IncidentView> {
+  const incident = await readIncident(env.DB, id);
+  if (!incident) throw notFound("incident", id);
+  if (incident.resolved_at !== null)
+    throw new ReveilleError({
+      status: 409,
+      code: "not_open",
+      message: `Incident ${id} was resolved at ${incident.resolved_at}.`,
+    });
+  return incident;
+}
+
+export interface ActResult {
+  changed: boolean;
+  incident: IncidentView;
+}
+
+/** Acknowledges (or, with `on` false, un-acknowledges) an open incident. Twice is the same as once. */
+export async function ackIncident(env: EdgeEnv, _runtime: Runtime, id: string, by: string, on = true): Promise<ActResult> {
+  const incident = await openIncident(env, id);
+  const { changed } = unwrap(await stub(env, incident.target_id).ack(incident.target_id, id, by, on));
+  return { changed, incident: (await readIncident(env.DB, id)) ?? incident };
+}
+
+/** Longest snooze: a forgotten one must end by itself. */
+const MAX_SNOOZE = 7 * 86_400_000;
+
+/** Silences an open incident until `until` (Reveille ms), or ends its snooze with null. */
+export async function snoozeIncident(
+  env: EdgeEnv,
+  runtime: Runtime,
+  id: string,
+  until: number | null,
+  by: string,
+): Promise<ActResult> {
+  const now = runtime.clock.now();
+  if (until !== null && (until <= now || until > now + MAX_SNOOZE))
+    throw badRequest("bad_until", "A snooze ends in the future and within 7 days.", "until");
+  const incident = await openIncident(env, id);
+  const { changed } = unwrap(await stub(env, incident.target_id).snooze(incident.target_id, id, by, until));
+  return { changed, incident: (await readIncident(env.DB, id)) ?? incident };
+}
+
+async function mustRead(env: EdgeEnv, id: string): Promise<Target> {
+  const target = await readTarget(env.DB, id);
+  if (!target) throw notFound("target", id);
+  return target;
+}
+
+/** Looks at a target at once and says what was seen; counts like any other look. */
+export async function lookNow(env: EdgeEnv, id: string): Promise<TargetView & { snapshot: Snapshot }> {
+  await mustRead(env, id);
+  return unwrap(await stub(env, id).look(id));
+}
+
+/** Feeds made-up bad looks to one target, then good ones; all of it is marked "rehearsal". */
+export async function rehearse(env: EdgeEnv, runtime: Runtime, id: string, by: string): Promise<TargetView> {
+  await mustRead(env, id);
+  const view = unwrap(await stub(env, id).rehearse(id));
+  await note(env, runtime, by, { target: id, change: "rehearsal started" });
+  return view;
+}
+
+const note = (env: EdgeEnv, runtime: Runtime, by: string, details: Record<string, unknown>): Promise<unknown> =>
+  auditStatement(env.DB, {
+    at: runtime.clock.now(),
+    seam: "config.changed",
+    source: "operator",
+    details: runtime.redact.json({ by, ...details }),
+  }).run();
+
+function checkNetwork(runtime: Runtime, input: TargetInput): void {
+  const list = runtime.config.allowPrivate;
+  for (const { field, url } of urlsOf(input)) checkUrl(url, list, field);
+  for (const { field, host, port } of hostsOf(input)) checkHost(host, port, list, field);
+}
+
+const toRow = (input: TargetInput, id: string, source: Target["source"]): NewTarget => ({
+  id,
+  name: input.name,
+  kind: input.kind,
+  every_s: input.every,
+  config: input.config,
+  credentials: input.credentials,
+  thresholds: input.thresholds,
+  paused: input.paused,
+  source,
+});
+
+/** Creates a target. @throws 400 with the field, 409 `taken` when the id exists. */
+export async function createTarget(
+  env: EdgeEnv,
+  runtime: Runtime,
+  body: unknown,
+  by: string,
+  source: "api" | "seed" = "api",
+): Promise<Target> {
+  const input = parseTarget(body);
+  const id = input.id ?? idFromName(input.name);
+  if (id.startsWith("reveille-")) throw badRequest("bad_id", 'Ids that begin with "reveille-" are Reveille\'s own.', "id");
+  checkNetwork(runtime, input);
+  try {
+    await env.DB.batch(insertTarget(env.DB, toRow(input, id, source), runtime.clock.now()));
+  } catch (error) {
+    if (!String(error).includes("UNIQUE")) throw error;
+    throw new ReveilleError({
+      status: 409,
+      code: "taken",
+      message: `A target with id "${id}" exists.`,
+      field: "id",
+      hint: `Change it with PATCH /api/v1/targets/${id}, or give another id.`,
+    });
+  }
+  await note(env, runtime, by, { target: id, change: "target created", kind: input.kind });
+  return mustRead(env, id);
+}
+
+/** Changes a target; what is not named stays. Pausing ends an open incident quietly. */
+export async function patchTarget(
+  env: EdgeEnv,
+  runtime: Runtime,
+  id: string,
+  body: unknown,
+  by: string,
+  source?: "seed",
+): Promise<Target> {
+  const before = await mustRead(env, id);
+  if (before.source === "builtin")
+    throw new ReveilleError({ status: 409, code: "builtin", message: `${id} is one of Reveille's own rules.` });
+  const input = applyTargetPatch(before, body);
+  const after = toRow(input, id, source ?? before.source);
+  checkNetwork(runtime, input);
+  await updateTarget(env.DB, id, after, runtime.clock.now()).run();
+  if (after.paused && !before.paused) unwrap(await stub(env, id).close(id, by));
+  await note(env, runtime, by, { target: id, change: "target changed", fields: Object.keys(body as object) });
+  return mustRead(env, id);
+}
+
+/** Mutes a target's notices (inbox only) until `until`, or unmutes with null. */
+export async function muteTarget(
+  env: EdgeEnv,
+  runtime: Runtime,
+  id: string,
+  until: number | null,
+  by: string,
+): Promise<void> {
+  await mustRead(env, id);
+  await muteRow(env.DB, id, until).run();
+  await note(env, runtime, by, { target: id, change: until === null ? "unmuted" : "muted", until });
+}
+
+/** Deletes a target; its incidents, notices and audit rows stay. */
+export async function deleteTarget(env: EdgeEnv, runtime: Runtime, id: string, by: string): Promise<void> {
+  const target = await mustRead(env, id);
+  if (target.source === "builtin")
+    throw new ReveilleError({ status: 409, code: "builtin", message: `${id} is one of Reveille's own rules.` });
+  unwrap(await stub(env, id).close(id, by));
+  await env.DB.batch(deleteRows(env.DB, target));
+  await note(env, runtime, by, { target: id, change: "target deleted" });
+}
+
+/** Changes switches and writes the `config.changed` row. @throws 503 when the switchboard can't be reached. */
+export async function changeSwitches(env: EdgeEnv, runtime: Runtime, patch: SwitchPatch, by: string): Promise<Switches> {
+  const board = switchboard(env.SWITCHBOARD);
+  try {
+    const before = await board.read();
+    const after = await board.change(patch, runtime.clock.now(), by);
+    await note(env, runtime, by, { change: "switchboard", before, after });
+    return after;
+  } catch (error) {
+    throw new ReveilleError({
+      status: 503,
+      code: "switchboard_unavailable",
+      message: "The switchboard did not answer; nothing was changed.",
+      internal: String(error),
+    });
+  }
+}
+
+/** Sends a dead letter's message once more. A wake starts again from the stage it reached. @throws 404, 409 when replayed. */
+export async function replayDeadLetter(env: EdgeEnv, runtime: Runtime, id: string, by: string): Promise<void> {
+  const row = await env.DB.prepare("SELECT kind, ref, payload, replayed_at FROM dead_letter WHERE id = ?")
+    .bind(id)
+    .first<{ kind: string; ref: string | null; payload: string; replayed_at: number | null }>();
+  if (!row) throw notFound("dead-letter", id);
+  const now = runtime.clock.now();
+  // The mark comes first and only once, so two presses can't send twice.
+  const mark = await env.DB.prepare("UPDATE dead_letter SET replayed_at = ?, replayed_by = ? WHERE id = ? AND replayed_at IS NULL")
+    .bind(now, by, id)
+    .run();
+  if (mark.meta.changes === 0)
+    throw new ReveilleError({ status: 409, code: "replayed", message: `Dead letter ${id} was replayed already.` });
+  if (row.kind === "wake" && row.ref) {
+    await env.DB.prepare(
+      `UPDATE wake SET stage = CASE WHEN plain_noticed_at IS NULL THEN 'new' ELSE 'plain_noticed' END, done_at = NULL,
+         dm_status = NULL, claimed_by = NULL, lease_until = NULL, next_at = ? WHERE wake_id = ? AND stage = 'dead'`,
+    )
+      .bind(now + 60_000, row.ref)
+      .run();
+    await env.WAKE_QUEUE.send({ wake_id: row.ref, kind: "incident" });
+  } else if (row.kind === "probe") {
+    await env.PROBE_QUEUE.send(JSON.parse(row.payload));
+  }
+  await note(env, runtime, by, { change: "dead letter replayed", dead_letter: id });
+}

@@ -1,0 +1,26 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { apiRoutes } from "./routes/api";
+import { beatRoutes } from "./routes/beat.route";
+import { healthRoutes } from "./routes/health.route";
+import { pageRoutes } from "./routes/pages.route";
+import { platformRoutes } from "./routes/platforms.route";
+import { type AppEnv, onError } from "./kit";
+
+/** The HTTP surface of design §8, in the order paths are tried. Wiring only. */
+export const app = new OpenAPIHono<AppEnv>();
+
+app.onError(onError);
+app.route("/", healthRoutes);
+app.route("/", beatRoutes);
+app.route("/", platformRoutes);
+app.route("/api/v1", apiRoutes);
+app.get("/api/openapi.json", (c) => {
+  const doc = apiRoutes.getOpenAPI31Document({
+    openapi: "3.1.0",
+    info: { title: "Reveille operator API", version: "1.0.0" },
+    servers: [{ url: "/api/v1" }],
+    security: [{ operator: [] }],
+  });
+  return c.json(doc);
+});
+app.route("/", pageRoutes);

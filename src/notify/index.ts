@@ -1,0 +1,10 @@
+export { type ActionName, createActions, giveBackAction, SNOOZE_MS, type Used, useAction } from "./actions";
+export { actionIdOf } from "./buttons";
+export { allChannels, pushChannels } from "./channels";
+export { answerCallback } from "./channels/telegram.channel";
+export { type DeliverDeps, type DeliverOptions, type DeliverResult, deliver } from "./deliver";
+export type { IncidentEvent, IncidentFacts } from "./facts";
+export { asText, composeBlind, composeDigest, composeIncident, composeSummary, composeTest, rootAfter } from "./notice";
+export { type DmStatus, readFacts } from "./notice.store";
+export { clipWords, plain } from "./text";
+export type { Channel, ChannelName, Notice, NoticeEvent, Outgoing, SendResult } from "./types";

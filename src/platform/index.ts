@@ -1,0 +1,3 @@
+export { verifySlack } from "./slack/verify";
+export { verifyTelegram } from "./telegram/verify";
+export type { Verdict } from "./verdict";

@@ -1,0 +1,14 @@
+import type { TestProject } from "vitest/node";
+import { startPlatforms } from "./platforms";
+import { startVendors } from "./vendors";
+
+/** Starts the stand-ins of the outside world once for the whole run, on ephemeral ports of 127.0.0.1. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const [vendors, platforms] = await Promise.all([startVendors(), startPlatforms()]);
+  project.provide("vendorsUrl", vendors.url);
+  project.provide("vendorsTcpPort", vendors.tcpPort);
+  project.provide("platformsUrl", platforms.url);
+  return async () => {
+    await Promise.all([vendors.close(), platforms.close()]);
+  };
+}

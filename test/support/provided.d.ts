@@ -1,0 +1,15 @@
+import "vitest";
+
+declare module "vitest" {
+  /** What the global setups hand to tests: `inject("vendorsUrl")`. */
+  export interface ProvidedContext {
+    /** Base URL of the vendors' stand-in (test/support/vendors.ts). */
+    vendorsUrl: string;
+    /** Port of its TCP echo listener on 127.0.0.1. */
+    vendorsTcpPort: number;
+    /** Base URL of the chat platforms' stand-in (test/support/platforms.ts). */
+    platformsUrl: string;
+    /** The consumer Worker as one module, for the auxiliary Worker of the integration project. */
+    consumerCode: string;
+  }
+}

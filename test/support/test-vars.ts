@@ -1,0 +1,22 @@
+/** Variables of the Workers under test. The two webhook secrets are those of the signature vectors; none is used anywhere else. */
+export function testVars(urls: { platformsUrl: string }): Record<string, string> {
+  return {
+    REVEILLE_OPERATOR_TOKEN: "test-operator-token-4f1c9b7e2a",
+    REVEILLE_SESSION_KEY: "test-session-key-91d7c3a5b0e86f24",
+    REVEILLE_BEAT_KEY: "test-beat-key-7be0d14c93f2a658",
+    REVEILLE_PUBLIC_URL: "http://reveille.test",
+    REVEILLE_ALLOW_PRIVATE: "127.0.0.1:*",
+    REVEILLE_SLACK_SIGNING_SECRET: "hermes_edge_test_signing_secret_0001",
+    REVEILLE_SLACK_BOT_TOKEN: "xoxb-test-slack-bot-token-0001",
+    REVEILLE_SLACK_OPERATOR_ID: "U0OPERATOR",
+    REVEILLE_SLACK_API_URL: `${urls.platformsUrl}/slack/api`,
+    REVEILLE_TELEGRAM_BOT_TOKEN: "7000001:test-telegram-bot-token-abcdefghijk",
+    REVEILLE_TELEGRAM_SECRET_TOKEN: "tg_Test-Secret_0001",
+    REVEILLE_TELEGRAM_CHAT_ID: "7001",
+    REVEILLE_TELEGRAM_API_URL: `${urls.platformsUrl}/telegram`,
+    REVEILLE_WEBHOOK_URL: `${urls.platformsUrl}/hook`,
+    REVEILLE_WEBHOOK_SECRET: "test-webhook-secret-55aa0b1c2d3e",
+    REVEILLE_EMAIL_FROM: "reveille@example.com",
+    REVEILLE_EMAIL_TO: "operator@example.com",
+  };
+}

@@ -1,0 +1,95 @@
+import { existsSync } from "node:fs";
+import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
+import { defineConfig } from "vitest/config";
+import { pointObjectsAt, readWorkerConfig } from "./scripts/lib/worker-options";
+import { testVars } from "./test/support/test-vars";
+
+const migrations = await readD1Migrations("./migrations");
+const { options: edge } = await readWorkerConfig("wrangler.toml");
+const { options: consumer } = await readWorkerConfig("wrangler.consumer.toml");
+
+/** The pool calls the Worker under test by this name; the auxiliary consumer's object bindings must point at it. */
+const RUNNER = "vitest-pool-workers-runner-integration";
+
+const jsx = { oxc: { jsx: { runtime: "automatic" as const, importSource: "hono/jsx" } } };
+const optimizer = { ssr: { enabled: true, include: ["itty-durable"] } };
+/** The files that are still to come: without them only what needs no Worker is tested. */
+const hasEdge = existsSync("src/edge/index.ts");
+const hasConsumer = existsSync("src/consumer/index.ts");
+const hasStandIns = existsSync("test/support/vendors.ts") && existsSync("test/support/platforms.ts");
+
+export default defineConfig({
+  test: {
+    globalSetup: hasStandIns ? ["./test/support/global-setup.ts"] : [],
+    projects: [
+      {
+        ...jsx,
+        // Pure code, inside workerd, no bindings: files share one runtime.
+        plugins: [
+          cloudflareTest({
+            miniflare: { compatibilityDate: edge.compatibilityDate, compatibilityFlags: edge.compatibilityFlags },
+          }),
+        ],
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.{ts,tsx}"],
+          isolate: false,
+          deps: { optimizer },
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        ...jsx,
+        // The edge as the Worker under test with real D1, objects and queues; the consumer beside it.
+        plugins: [
+          cloudflareTest(({ inject }) => {
+            const vars = testVars({ platformsUrl: hasStandIns ? inject("platformsUrl") : "http://127.0.0.1:9" });
+            return {
+              ...(hasEdge ? { main: "./src/edge/index.ts" } : {}),
+              remoteBindings: false,
+              miniflare: {
+                ...edge,
+                ...(hasEdge ? {} : { durableObjects: {} }),
+                email: consumer.email,
+                bindings: { ...edge.bindings, ...vars, TEST_MIGRATIONS: migrations },
+                cf: false,
+                workers:
+                  hasEdge && hasConsumer
+                    ? [
+                        {
+                          ...consumer,
+                          name: "reveille-consumer",
+                          modules: [{ type: "ESModule", path: "index.mjs", contents: inject("consumerCode") }],
+                          bindings: { ...consumer.bindings, ...vars },
+                          durableObjects: pointObjectsAt(consumer.durableObjects, RUNNER),
+                        },
+                      ]
+                    : [],
+              },
+            };
+          }),
+        ],
+        test: {
+          name: "integration",
+          include: ["test/{integration,conformance}/**/*.test.{ts,tsx}"],
+          setupFiles: ["./test/setup.ts"],
+          globalSetup: hasConsumer ? ["./test/support/bundle-setup.ts"] : [],
+          // The stand-ins' switches are shared by all files, so files run one after the other.
+          fileParallelism: false,
+          testTimeout: 15_000,
+          deps: { optimizer },
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: "node",
+          environment: "node",
+          include: ["test/node/**/*.test.ts"],
+          testTimeout: 30_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+});
