@@ -133,7 +133,7 @@ export class Target extends DurableObject<ObjectEnv> {
 
   /** Sets the alarm again when it should be pending: a lost alarm chain must not leave an open target unseen. */
   async rearm(targetId: string): Promise<void> {
-    await this.ctx.storage.put("target_id", targetId);
+    if ((await this.ctx.storage.get("target_id")) !== targetId) await this.ctx.storage.put("target_id", targetId);
     if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now());
   }
 

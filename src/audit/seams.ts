@@ -36,6 +36,7 @@ export const SEAMS = [
   "config.changed",
   "budget.blocked",
   "listener.failed",
+  "heartbeat.failed",
   "capability.denied",
   "wake.swept",
   "wake.dead",

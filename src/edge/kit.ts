@@ -1,4 +1,4 @@
-import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import { createRoute, OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { readVar } from "../kernel/config";
@@ -113,36 +113,33 @@ export const idParam = z.object({ id: z.string().min(1).max(100) });
 
 type Method = "get" | "post" | "patch" | "delete";
 
+type Json<T> = { description: string; content: { "application/json": { schema: T } } };
+
+/** A JSON request body; `required: false` lets a caller leave it out. */
+export const json = <T extends z.ZodType, const R extends boolean = true>(schema: T, required?: R) => ({
+  required: (required ?? true) as R,
+  content: { "application/json": { schema } },
+});
+
+const errors = {
+  400: problem("The request is wrong; `field` says where"),
+  401: problem("No or wrong operator token"),
+  404: problem("No such thing"),
+  409: problem("It exists already, or its state does not allow this"),
+  429: problem("Too many wrong tokens"),
+};
+
 /** A route of the operator API: one line of summary, schemas, and the errors every route can give. */
 export function operatorRoute<
-  M extends Method,
-  P extends string,
-  R extends { params?: z.ZodObject; query?: z.ZodObject; body?: z.ZodType },
-  S extends z.ZodType,
->(method: M, path: P, summary: string, request: R, response: S, status: 200 | 201 | 202 = 200) {
-  return createRoute({
-    method,
-    path,
-    summary,
-    security: [{ operator: [] }],
-    request: {
-      ...(request.params ? { params: request.params } : {}),
-      ...(request.query ? { query: request.query } : {}),
-      ...(request.body
-        ? { body: { required: true, content: { "application/json": { schema: request.body } } } }
-        : {}),
-    } as {
-      params: R["params"];
-      query: R["query"];
-      body: R["body"] extends z.ZodType ? { required: true; content: { "application/json": { schema: R["body"] } } } : never;
-    },
-    responses: {
-      [status]: { description: summary, content: { "application/json": { schema: response } } },
-      400: problem("The request is wrong; `field` says where"),
-      401: problem("No or wrong operator token"),
-      404: problem("No such thing"),
-      409: problem("It exists already, or its state does not allow this"),
-      429: problem("Too many wrong tokens"),
-    },
-  });
+  const M extends Method,
+  const P extends string,
+  const Q extends NonNullable<RouteConfig["request"]>,
+  T extends z.ZodType,
+  const Status extends 200 | 201 | 202 = 200,
+>(method: M, path: P, summary: string, request: Q, response: T, status?: Status) {
+  const responses = {
+    [status ?? 200]: { description: summary, content: { "application/json": { schema: response } } },
+    ...errors,
+  } as { [K in Status]: Json<T> } & typeof errors;
+  return createRoute({ method, path, summary, security: [{ operator: [] }], request, responses });
 }

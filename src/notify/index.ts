@@ -8,3 +8,4 @@ export { asText, composeBlind, composeDigest, composeIncident, composeSummary, c
 export { type DmStatus, readFacts } from "./notice.store";
 export { clipWords, plain } from "./text";
 export type { Channel, ChannelName, Notice, NoticeEvent, Outgoing, SendResult } from "./types";
+export { processWake, type WakeDeps, type WakeResult } from "./wake";

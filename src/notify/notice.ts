@@ -57,7 +57,7 @@ function words(event: IncidentEvent, f: IncidentFacts, at: number, investigating
   const subject = subjectOf(f);
   const open = `${duration(at - f.first_bad_at)}`;
   const since = `Since ${utcTime(f.first_bad_at, at)} (${open})`;
-  const detail = sentence(f.detail);
+  const detail = sentence(meaning(f));
   const untouched = "Nothing was changed.";
   switch (event) {
     case "opened":
@@ -121,7 +121,7 @@ function recovered(f: IncidentFacts, at: number) {
   const down = duration(end - f.first_bad_at);
   const name = clipWords(plain(f.target_name), 40);
   const from = utcTime(f.first_bad_at, end).replace(/ UTC$/, "");
-  const span = from.includes(" ") ? `${from} – ${utcTime(end, at)}` : `${from}–${utcTime(end, end)}`;
+  const span = `${from}${from.includes(" ") ? " – " : "–"}${utcTime(end, f.first_bad_at)}`;
   const what = f.resolution === "closed" ? "Closed" : f.kind === "internal" ? "Over" : "OK again";
   return {
     head: `● ${what}: ${name}, ${state.lasted} ${down}`,
@@ -135,11 +135,12 @@ function recovered(f: IncidentFacts, at: number) {
 
 const by = (f: IncidentFacts): string => `Acked by ${plain(f.acked_by ?? "someone")}`;
 
-/** "fly-web: no serving machine" → "no serving machine": the name is said once. */
+/** "fly-web: no serving machine" → "no serving machine": the name is said once. The title may hold a cut name. */
 function whatOf(f: IncidentFacts): string {
   const title = plain(f.title);
-  const name = plain(f.target_name);
-  return title.startsWith(`${name}: `) ? title.slice(name.length + 2) : title;
+  const colon = title.lastIndexOf(": ");
+  const named = colon > 0 && plain(f.target_name).startsWith(title.slice(0, colon).replace(/…$/, ""));
+  return named ? title.slice(colon + 2) : title;
 }
 
 function subjectOf(f: IncidentFacts): string {
@@ -148,12 +149,24 @@ function subjectOf(f: IncidentFacts): string {
   return what === "" || what === plain(f.target_name) ? name : `${name}, ${what}`;
 }
 
-/** The vendor's own words, unless the detail already says them. */
-function quoteOf(f: IncidentFacts): string {
-  const { error } = seen(f.last_snapshot);
-  if (typeof error !== "string") return "";
-  const quote = clipWords(plain(error), QUOTE_MAX);
-  return quote !== "" && !plain(f.detail).includes(quote) ? quote : "";
+const errorOf = (snapshot: string): string => {
+  const { error } = seen(snapshot);
+  return typeof error === "string" ? plain(error) : "";
+};
+
+/** The vendor's own words: strangers can write them, so they are shown as code and nowhere else. */
+const quoteOf = (f: IncidentFacts): string => clipWords(errorOf(f.last_snapshot), QUOTE_MAX);
+
+/** What it means, in our words: the detail without the error that opens it (`watch/classify.ts`), which is quoted instead. */
+function meaning(f: IncidentFacts): string {
+  const detail = plain(f.detail);
+  for (const error of [errorOf(f.last_snapshot), errorOf(f.first_snapshot)]) {
+    if (error === "") continue;
+    if (detail.startsWith(error)) return detail.slice(error.length).replace(/^[.!?…]?\s*/, "");
+    const cut = detail.indexOf("…");
+    if (cut > 0 && error.startsWith(detail.slice(0, cut))) return detail.slice(cut + 1).trim();
+  }
+  return detail;
 }
 
 function sentence(text: string): string {

@@ -97,7 +97,7 @@ svg.bar{width:180px;height:28px;display:block}svg.spark{width:120px;height:28px;
 .chart svg{grid-column:2;width:100%;height:220px;display:block;background:var(--surface)}
 .chart .y{grid-row:1;display:flex;flex-direction:column;justify-content:space-between;height:208px;text-align:right}
 .chart .x{grid-column:2;display:flex;justify-content:space-between}
-.chart .grid{stroke:var(--line);stroke-width:1;fill:none}.chart .p50{stroke:var(--accent);stroke-width:2;fill:none}.chart .p95{stroke:var(--accent);stroke-width:1;fill:none}.chart .area{fill:var(--accent);fill-opacity:.2}.chart .max{fill:var(--accent)}
+.chart .grid{stroke:var(--line);stroke-width:1;fill:none}.chart .p50{stroke:var(--accent);stroke-width:2;fill:none}.chart .p95{stroke:var(--accent);stroke-width:1;fill:none}.chart .area{fill:var(--accent);fill-opacity:.2}.chart .max{stroke:var(--accent);stroke-width:4;stroke-linecap:round;fill:none}
 .chart .inc{fill:var(--down-bg)}.chart .mnt{fill:url(#stripe)}
 .chart details,.chart figcaption{grid-column:1/-1}
 dl{display:grid;grid-template-columns:auto minmax(0,1fr);gap:4px var(--s4);margin:0}dt{color:var(--muted)}dd{margin:0}

@@ -108,15 +108,23 @@ function titled(name: string, what: string): string {
   return clip(`${clip(name, Math.max(12, TITLE_MAX - 2 - what.length))}: ${what}`, TITLE_MAX);
 }
 
+/** Our own rules say themselves how bad they are (`kora-watch.md` §8). */
+function ruleSeverity(s: Seen): Severity {
+  const said = s.details["severity"];
+  if (s.status === "healthy" || s.status === "unknown") return "info";
+  return said === "critical" || said === "warning" || said === "info" ? said : "warning";
+}
+
 /**
  * The issue a look shows. For a look that is no issue (healthy, or nothing could be seen) the severity is `info` and the words
  * say so. Malformed details yield general words, never a throw.
  */
 export function issueOf(target: Named, snapshot: Seen): Issue {
-  const severity = severityOf(target.kind, snapshot);
+  const severity = target.kind === "internal" ? ruleSeverity(snapshot) : severityOf(target.kind, snapshot);
   let what: string;
   try {
-    what = words(snapshot);
+    // A rule's finding is already one short sentence of ours.
+    what = target.kind === "internal" && snapshot.error ? snapshot.error : words(snapshot);
   } catch {
     what = REASON_WORDS[snapshot.reason] ?? "needs a look";
   }

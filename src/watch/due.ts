@@ -1,3 +1,4 @@
+import { MINUTE } from "../kernel/clock";
 import { hash32 } from "../kernel/ids";
 import type { DueRow } from "./target.store";
 
@@ -8,6 +9,12 @@ export const SHARD_SIZE = 100;
 export function slotNumber(id: string, every_s: number, at: number): number {
   const every = every_s * 1000;
   return Math.floor((at - (hash32(id) % every_s) * 1000) / every);
+}
+
+/** When the cycle looks at a steady target next: the first whole minute of its next slot, not before `not_before`. ms. */
+export function nextDue(id: string, every_s: number, not_before: number | null, now: number): number {
+  const start = (slotNumber(id, every_s, now) + 1) * every_s * 1000 + (hash32(id) % every_s) * 1000;
+  return Math.ceil(Math.max(start, not_before ?? 0) / MINUTE) * MINUTE;
 }
 
 /**

@@ -3,15 +3,13 @@ export { issueOf } from "./classify";
 export { plan, RESEND_AFTER, sessionId } from "./commit";
 export { type CycleDeps, type CycleResult, lookAndPack, runCycle, SHARD_TOO_OLD } from "./cycle";
 export { envelopeOf, isEnvelopeEnabled } from "./envelopes";
+export { type Beat, type BeatKind, readBeat, recordBeat } from "./heartbeat.store";
 export { fresh, type Input, type Machine, step, verdict } from "./incident";
 export { type IncidentQuery, type IncidentView, readIncident, readIncidents } from "./incident.store";
 export { lookAt } from "./look";
-export { activeAt, nextOccurrences } from "./maintenance";
-export { readLiveWindows } from "./maintenance.store";
 export { policyOf } from "./policy";
 export { rehearsed, unchanged } from "./rehearsal";
 export { RULES, type RuleFacts, readCounts, ruleSnapshot } from "./rules";
-export { lookStatement } from "./sample.store";
 export { sweepWakes } from "./sweep";
 export { OPEN, type SwitchPatch, type Switches, switchesSchema, switchPatch, UNREADABLE } from "./switches";
 export {
@@ -38,16 +36,19 @@ export {
   saveState,
   updateTarget,
 } from "./target.store";
-export type { Kind, Reason, Severity, Snapshot, Status, Target, Thresholds } from "./types";
+export type { Json, Kind, Reason, Severity, Snapshot, Status, Target, Thresholds } from "./types";
 export { KINDS } from "./types";
+export { readWakes, type WakeView } from "./wake.store";
 export { noteWatcher, readCycle, watcherSnapshot } from "./watcher";
 export { incidentTimeline } from "./timeline.store";
 export type { TimelineRow } from "./timeline";
 export { type Hour, latestSamples, readDays, readHours, type Series, targetSeries } from "./history.store";
-export { liveHour } from "./rollup.store";
-export { addTally, emptyTally, expectedMs, type Rollup, type Tally, type Uptime, uptime } from "./rollup";
+export { expireHistory, liveHour, rollupDue } from "./rollup.store";
+export { addTally, emptyTally, expectedMs, mergeRollups, type Rollup, rollupTarget, type Tally, type Uptime, uptime } from "./rollup";
 export { lastPacked, type Sample } from "./sample.store";
-export { type Look, readLooks } from "./look.store";
+export { type Look, lookStatement, readLooks } from "./look.store";
 export type { MaintenanceWindow, NewWindow, Occurrence } from "./maintenance";
-export { needsConfirm, occurrenceAt, windowInput } from "./maintenance";
-export { createWindow, endWindow, extendWindow, listWindows, reopenWindow } from "./maintenance.store";
+export { activeAt, needsConfirm, nextOccurrences, occurrenceAt, windowInput } from "./maintenance";
+export { createWindow, endWindow, extendWindow, listWindows, readLiveWindows, reopenWindow } from "./maintenance.store";
+export { nextDue } from "./due";
+export { bindingsOf } from "./probes/setup";

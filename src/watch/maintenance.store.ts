@@ -1,4 +1,4 @@
-import { HOUR, MINUTE, iso } from "../kernel/clock";
+import { HOUR, iso, MINUTE } from "../kernel/clock";
 import { all } from "../kernel/d1";
 import { notFound, ReveilleError } from "../kernel/errors";
 import { newId } from "../kernel/ids";
@@ -38,7 +38,12 @@ export async function readWindow(db: D1Database, id: string): Promise<Maintenanc
  * Keeps a new window; `now` is Reveille time. @throws ReveilleError 400 `window_over` when it has no occurrence left, 409
  * `too_many_windows` above `MAX_LIVE` live ones.
  */
-export async function createWindow(db: D1Database, input: NewWindow, by: string, now: number): Promise<MaintenanceWindow> {
+export async function createWindow(
+  db: D1Database,
+  input: NewWindow,
+  by: string,
+  now: number,
+): Promise<MaintenanceWindow> {
   if (nextOccurrences(input, now, 1).length === 0)
     throw new ReveilleError({
       status: 400,

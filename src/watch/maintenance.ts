@@ -31,7 +31,8 @@ export const MAX_WINDOW = 30 * DAY;
 /** Above this, or on all targets, the pages ask again. */
 export const CONFIRM_ABOVE = DAY;
 
-const startRule = (cron: string, zone: string): Cron => new Cron(cron, { timezone: zone, mode: "5-part", paused: true });
+const startRule = (cron: string, zone: string): Cron =>
+  new Cron(cron, { timezone: zone, mode: "5-part", paused: true });
 
 /** What was worked out for a window last: `at` is known to be inactive up to `start`, and active from it to `end`. */
 interface Known {
@@ -102,7 +103,9 @@ export function nextOccurrences(
 
 /** Does this window silence so much that the pages should ask again? */
 export const needsConfirm = (w: NewWindow): boolean =>
-  w.targets[0] === "*" || (w.duration_s ?? 0) * SECOND > CONFIRM_ABOVE || (w.ends_at ?? 0) - (w.starts_at ?? 0) > CONFIRM_ABOVE;
+  w.targets[0] === "*" ||
+  (w.duration_s ?? 0) * SECOND > CONFIRM_ABOVE ||
+  (w.ends_at ?? 0) - (w.starts_at ?? 0) > CONFIRM_ABOVE;
 
 const UNITS: Record<string, number> = { s: SECOND, m: MINUTE, h: HOUR, d: DAY };
 
@@ -122,7 +125,9 @@ const zoneKnown = (zone: string): boolean => {
   }
 };
 
-const time = z.iso.datetime({ offset: true, error: "Write a time like 2026-11-20T14:00:00Z." }).transform((t) => Date.parse(t));
+const time = z.iso
+  .datetime({ offset: true, error: "Write a time like 2026-11-20T14:00:00Z." })
+  .transform((t) => Date.parse(t));
 const targetId = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, { error: "This is not a target id." });
 
 /** A maintenance window as the API and the pages take it; the outcome is ready for the store. */
@@ -137,7 +142,11 @@ export const windowInput = z
     cron: z.string().trim().min(9).max(100).optional(),
     /** Seconds, or 90m, 2h, 1d. */
     duration: z.union([z.string(), z.number()]).optional(),
-    zone: z.string().max(64).default("UTC").refine(zoneKnown, { error: "This is not a time zone name like Europe/Berlin." }),
+    zone: z
+      .string()
+      .max(64)
+      .default("UTC")
+      .refine(zoneKnown, { error: "This is not a time zone name like Europe/Berlin." }),
     reason: z.string().trim().min(1, { error: "Say why, in a few words." }).max(200),
   })
   .transform((w, ctx): NewWindow => {
@@ -151,14 +160,17 @@ export const windowInput = z
       if (w.ends_at === undefined) return fail("ends_at", "Give ends_at, when the window is over.");
       if (w.duration !== undefined) return fail("duration", "A window with ends_at takes no duration.");
       if (w.ends_at <= w.starts_at) return fail("ends_at", "ends_at must be after starts_at.");
-      if (w.ends_at - w.starts_at > MAX_WINDOW) return fail("ends_at", "A window lasts 30 days at most. Pause the target instead.");
+      if (w.ends_at - w.starts_at > MAX_WINDOW)
+        return fail("ends_at", "A window lasts 30 days at most. Pause the target instead.");
       return { ...base, starts_at: w.starts_at, ends_at: w.ends_at, cron: null, duration_s: null };
     }
     if (w.starts_at !== undefined || w.ends_at !== undefined)
       return fail("cron", "Give either starts_at and ends_at, or cron and duration, not both.");
     const duration_s = w.duration === undefined ? null : parseDuration(w.duration);
-    if (duration_s === null) return fail("duration", "Give duration: seconds, or a number with s, m, h or d, like 90m.");
-    if (duration_s < 60 || duration_s * SECOND > MAX_WINDOW) return fail("duration", "duration must be from 60 s to 30 days.");
+    if (duration_s === null)
+      return fail("duration", "Give duration: seconds, or a number with s, m, h or d, like 90m.");
+    if (duration_s < 60 || duration_s * SECOND > MAX_WINDOW)
+      return fail("duration", "duration must be from 60 s to 30 days.");
     const problem = cronProblem(w.cron, w.zone);
     if (problem !== null) return fail("cron", problem);
     return { ...base, starts_at: null, ends_at: null, cron: w.cron, duration_s };

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import {
   type Answer,
   doppler,
@@ -278,8 +278,10 @@ export async function startVendors(port = 0): Promise<Vendors> {
       if (!res.headersSent) json(res, 500, { error: String(error) });
     });
   });
+  const sockets = new Set<Socket>();
   const tcp = createTcpServer((socket) => {
-    socket.on("error", () => socket.destroy());
+    sockets.add(socket);
+    socket.on("error", () => socket.destroy()).on("close", () => sockets.delete(socket));
     socket.pipe(socket);
   });
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
@@ -294,6 +296,7 @@ export async function startVendors(port = 0): Promise<Vendors> {
     state,
     close: async () => {
       server.closeAllConnections();
+      for (const socket of sockets) socket.destroy();
       await Promise.all([
         new Promise((resolve) => server.close(resolve)),
         new Promise((resolve) => tcp.close(resolve)),

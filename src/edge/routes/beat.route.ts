@@ -5,20 +5,19 @@ import { readVar } from "../../kernel/config";
 import { clip, describe, ReveilleError } from "../../kernel/errors";
 import { readCapped } from "../../kernel/http";
 import type { Runtime } from "../../kernel/runtime";
-import { readBeatToken, readStates, readTarget, recordBeat, type Target } from "../../watch";
+import { type BeatKind, readBeatToken, readStates, readTarget, recordBeat, type Target } from "../../watch";
 import { type AppEnv, type Ctx, onError, runtime } from "../kit";
 
 /** Of a job's output only the start is read; of that only a line is kept. */
 const MAX_BODY = 10 * 1024;
 const MAX_NOTE = 200;
 
-type BeatKind = "success" | "start" | "fail";
-
 /** One answer for every URL that is not a heartbeat's, so that nothing can be learnt by trying. */
 const unknownUrl = (): Response => new Response("Not a heartbeat URL.\n", { status: 404 });
 
 /** Control characters would end up on pages and terminals. */
-const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+/g, " ").trim();
+const printable = (text: string): string =>
+  text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+/g, " ").trim();
 
 async function readNote(c: Ctx, { redact }: Runtime): Promise<string | null> {
   const { bytes } = await readCapped(c.req.raw.body, MAX_BODY);
@@ -40,21 +39,34 @@ async function beat(c: Ctx, token: string, kind: BeatKind, exitCode: number | nu
     });
   const { success } = await c.env.BEAT_LIMIT.limit({ key: `beat:${token.slice(0, 100)}` });
   if (!success)
-    throw new ReveilleError({ status: 429, code: "too_many_beats", message: "This heartbeat came more than 60 times in a minute." });
+    throw new ReveilleError({
+      status: 429,
+      code: "too_many_beats",
+      message: "This heartbeat came more than 60 times in a minute.",
+    });
   const target = await readBeatToken(key, token, (id) => readTarget(c.env.DB, id));
-  if (!target || target.kind !== "heartbeat") return unknownUrl();
+  if (target?.kind !== "heartbeat") return unknownUrl();
 
   const at = rt.clock.now();
   const note = await readNote(c, rt);
   await recordBeat(c.env.DB, target.num, kind, at, note ?? (exitCode ? `exit code ${exitCode}` : null));
   if (kind === "fail") await auditFail(c, rt, target, at, exitCode, note);
   c.executionCtx.waitUntil(
-    lookAgain(c, target, kind).catch((e) => rt.log("error", "beat.look_failed", { target: target.id, error: describe(e) })),
+    lookAgain(c, target, kind).catch((e) =>
+      rt.log("error", "beat.look_failed", { target: target.id, error: describe(e) }),
+    ),
   );
   return new Response("OK", { headers: { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" } });
 }
 
-async function auditFail(c: Ctx, rt: Runtime, target: Target, at: number, exit_code: number | null, note: string | null) {
+async function auditFail(
+  c: Ctx,
+  rt: Runtime,
+  target: Target,
+  at: number,
+  exit_code: number | null,
+  note: string | null,
+) {
   await auditStatement(c.env.DB, {
     at,
     seam: "heartbeat.failed",
@@ -80,11 +92,12 @@ const METHODS = ["GET", "HEAD", "POST"];
 export const beatRoutes = new Hono<AppEnv>();
 beatRoutes.onError(onError);
 beatRoutes.all("/beat/:token/:what?", (c) => {
-  if (!METHODS.includes(c.req.method)) return new Response(null, { status: 405, headers: { allow: METHODS.join(", ") } });
+  if (!METHODS.includes(c.req.method))
+    return new Response(null, { status: 405, headers: { allow: METHODS.join(", ") } });
   const what = c.req.param("what");
   const token = c.req.param("token");
   if (what === undefined) return beat(c, token, "success", null);
   if (what === "start" || what === "fail") return beat(c, token, what, null);
   if (!/^\d{1,3}$/.test(what) || Number(what) > 255) return unknownUrl();
-  return beat(c, token, what === "0" || Number(what) === 0 ? "success" : "fail", Number(what));
+  return beat(c, token, Number(what) === 0 ? "success" : "fail", Number(what));
 });

@@ -3,7 +3,7 @@ import { iso } from "../../../kernel/clock";
 import { notFound } from "../../../kernel/errors";
 import { type IncidentView, incidentTimeline, readIncident, readIncidents } from "../../../watch";
 import { ackIncident, snoozeIncident } from "../../acts";
-import { apiApp, idParam, listOf, operatorRoute, pageQuery, runtime } from "../../kit";
+import { apiApp, idParam, json, listOf, operatorRoute, pageQuery, runtime } from "../../kit";
 
 const incidentView = z
   .object({
@@ -51,6 +51,9 @@ const detailView = incidentView
 /** The list leaves the snapshots to the one-incident call. */
 const brief = ({ first_snapshot: _f, last_snapshot: _l, ...rest }: IncidentView): z.infer<typeof incidentView> => rest;
 
+/** Who acted, when a tool acts for a person. */
+const by = z.string().min(1).max(80).optional();
+
 const actView = z.object({ changed: z.boolean(), incident: incidentView });
 
 export const incidentRoutes = apiApp()
@@ -92,7 +95,7 @@ export const incidentRoutes = apiApp()
       "post",
       "/incidents/{id}/ack",
       "Acknowledges an open incident (`on: false` takes it back)",
-      { params: idParam, body: z.strictObject({ on: z.boolean().default(true), by: z.string().min(1).max(80).optional() }).optional() },
+      { params: idParam, body: json(z.strictObject({ on: z.boolean().default(true), by }), false) },
       actView,
     ),
     async (c) => {
@@ -114,9 +117,7 @@ export const incidentRoutes = apiApp()
       "Silences an open incident for `minutes` (default 60; 0 ends the snooze)",
       {
         params: idParam,
-        body: z
-          .strictObject({ minutes: z.number().int().min(0).max(10_080).default(60), by: z.string().min(1).max(80).optional() })
-          .optional(),
+        body: json(z.strictObject({ minutes: z.number().int().min(0).max(10_080).default(60), by }), false),
       },
       actView,
     ),

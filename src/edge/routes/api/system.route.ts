@@ -5,7 +5,8 @@ import { createLoginCode } from "../../../operator";
 import { VENDORS } from "../../../kernel/config";
 import { type Switches, switchPatch } from "../../../watch";
 import { changeSwitches } from "../../acts";
-import { apiApp, operatorRoute, runtime } from "../../kit";
+import { fitness } from "../../fitness";
+import { apiApp, json, listOf, operatorRoute, runtime } from "../../kit";
 
 const switchesView = z
   .object({
@@ -27,6 +28,24 @@ const view = (s: Switches & { unreadable?: true }): z.infer<typeof switchesView>
   unreadable: s.unreadable === true,
 });
 
+const listenerView = z
+  .object({
+    name: z.string(),
+    state: z.enum(["ok", "late", "failing", "never_ran", "not_installed"]),
+    down: z.boolean(),
+    fatal: z.boolean(),
+    home: z.string(),
+    interval_s: z.number().nullable(),
+    what: z.string(),
+    last_run_at: z.string().nullable(),
+    last_ok_at: z.string().nullable(),
+    due_at: z.string().nullable(),
+    consecutive_errors: z.number(),
+    last_error: z.string().nullable(),
+    note: z.string().nullable(),
+  })
+  .openapi("Listener");
+
 /** Times come as ISO texts; the switches keep milliseconds. */
 const patchBody = switchPatch.extend({
   muted_until: z.iso.datetime().nullable().optional(),
@@ -38,7 +57,7 @@ export const systemRoutes = apiApp()
     c.json(view(await switchboard(c.env.SWITCHBOARD).readOrStop()), 200),
   )
   .openapi(
-    operatorRoute("patch", "/switchboard", "Changes switches; every change is a config.changed row", { body: patchBody }, switchesView),
+    operatorRoute("patch", "/switchboard", "Changes switches; every change is a config.changed row", { body: json(patchBody) }, switchesView),
     async (c) => {
       const { muted_until, envelopes, ...rest } = c.req.valid("json");
       const patch = {
@@ -47,6 +66,25 @@ export const systemRoutes = apiApp()
         ...(envelopes === undefined ? {} : { envelopes: envelopes as Switches["envelopes"] }),
       };
       return c.json(view(await changeSwitches(c.env, runtime(c), patch, c.get("by"))), 200);
+    },
+  )
+  .openapi(
+    operatorRoute(
+      "get",
+      "/listeners",
+      "Every periodic task and part, with its health",
+      {},
+      listOf(listenerView).extend({ overall: z.string(), ready: z.boolean() }),
+    ),
+    async (c) => {
+      const { whole, readiness } = await fitness(c.env);
+      const items = whole.listeners.map((l) => ({
+        ...l,
+        last_run_at: iso(l.last_run_at),
+        last_ok_at: iso(l.last_ok_at),
+        due_at: iso(l.due_at),
+      }));
+      return c.json({ items, next_cursor: null, overall: readiness.overall, ready: readiness.ready }, 200);
     },
   )
   .openapi(

@@ -7,13 +7,14 @@ import {
   readStates,
   readTarget,
   readTargets,
+  type Series,
   type Target,
   targetInput,
   targetPatch,
   targetSeries,
 } from "../../../watch";
 import { createTarget, deleteTarget, lookNow, muteTarget, patchTarget, rehearse } from "../../acts";
-import { apiApp, type Ctx, idParam, listOf, operatorRoute, pageQuery, runtime } from "../../kit";
+import { apiApp, type Ctx, idParam, json, listOf, operatorRoute, pageQuery, runtime } from "../../kit";
 
 const targetView = z
   .object({
@@ -119,7 +120,7 @@ export const targetRoutes = apiApp()
     },
   )
   .openapi(
-    operatorRoute("post", "/targets", "Creates a target", { body: targetInput }, targetView, 201),
+    operatorRoute("post", "/targets", "Creates a target", { body: json(targetInput) }, targetView, 201),
     async (c) => {
       const seed = c.req.header("x-reveille-source") === "seed";
       const made = await createTarget(c.env, runtime(c), await c.req.json(), by(c), seed ? "seed" : "api");
@@ -133,7 +134,7 @@ export const targetRoutes = apiApp()
     return c.json(await one(c, target), 200);
   })
   .openapi(
-    operatorRoute("patch", "/targets/{id}", "Changes a target; what is not named stays", { params: idParam, body: targetPatch }, targetView),
+    operatorRoute("patch", "/targets/{id}", "Changes a target; what is not named stays", { params: idParam, body: json(targetPatch) }, targetView),
     async (c) => {
       const seed = c.req.header("x-reveille-source") === "seed" ? ("seed" as const) : undefined;
       const changed = await patchTarget(c.env, runtime(c), c.req.valid("param").id, await c.req.json(), by(c), seed);
@@ -190,7 +191,7 @@ export const targetRoutes = apiApp()
       "post",
       "/targets/{id}/mute",
       "Sends this target's notices to the inbox only, for `minutes` (0 = unmute)",
-      { params: idParam, body: z.strictObject({ minutes: z.number().int().min(0).max(10_080) }) },
+      { params: idParam, body: json(z.strictObject({ minutes: z.number().int().min(0).max(10_080) })) },
       z.object({ muted_until: z.string().nullable() }),
     ),
     async (c) => {
@@ -209,7 +210,7 @@ export const targetRoutes = apiApp()
         params: idParam,
         query: z.object({ from: z.iso.datetime().optional(), to: z.iso.datetime().optional() }),
       },
-      z.object({ grain: z.enum(["look", "hour", "day"]), items: z.array(z.union([sampleView, z.record(z.string(), z.unknown())])) }),
+      z.object({ grain: z.enum(["raw", "hour", "day"]), items: z.array(z.union([sampleView, z.record(z.string(), z.unknown())])) }),
     ),
     async (c) => {
       const { id } = c.req.valid("param");
@@ -223,9 +224,7 @@ export const targetRoutes = apiApp()
     },
   );
 
-type Series = Awaited<ReturnType<typeof targetSeries>>;
-
-function seriesView(series: Series): { grain: "look" | "hour" | "day"; items: Record<string, unknown>[] } {
+function seriesView(series: Series): { grain: Series["grain"]; items: Record<string, unknown>[] } {
   return {
     grain: series.grain,
     items: series.points.map((p) => ({ ...p, at: iso(p.at) }) as Record<string, unknown>),

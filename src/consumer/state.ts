@@ -1,0 +1,33 @@
+import { describe } from "../kernel/errors";
+import { runtimeOf } from "../kernel/runtime";
+import { markFailed, markOk, startEngine } from "../listeners";
+import { allChannels } from "../notify";
+import type { ConsumerEnv } from "./env";
+
+/**
+ * What the consumer says about itself every five minutes: the edge believes it for ten (design §7). A missing engine is `none`
+ * and healthy; a channel that is not set up is a note, not an error.
+ */
+export async function reportState(env: ConsumerEnv): Promise<void> {
+  const runtime = runtimeOf(env, "consumer");
+  const now = runtime.clock.now();
+  const problems = runtime.problems.map((p) => p.message).join(" ");
+  const channel = (name: string): string => {
+    const missing = allChannels.find((c) => c.name === name)?.missing(runtime) ?? [];
+    return missing.length ? `not set up: ${missing.join(", ")}` : "set up";
+  };
+  const engine = startEngine({ engine: "none", missing: [] });
+  try {
+    await env.DB.batch([
+      problems ? markFailed(env.DB, "probe_wake", now, problems) : markOk(env.DB, "probe_wake", now),
+      engine.ok
+        ? markOk(env.DB, "reasoning_engine", now, "none configured: notices stay plain")
+        : markFailed(env.DB, "reasoning_engine", now, engine.error ?? "cannot start"),
+      markOk(env.DB, "slack_client", now, channel("slack")),
+      markOk(env.DB, "purelymail_client", now, channel("email")),
+      markOk(env.DB, "alert_wake", now),
+    ]);
+  } catch (error) {
+    runtime.log("error", "state.unwritten", { error: describe(error) });
+  }
+}

@@ -1,0 +1,15 @@
+import { Switchboard } from "../../durable-objects/switchboard.do";
+import { Target } from "../../durable-objects/target.do";
+import { runtimeOf } from "../kernel/runtime";
+import { app } from "./app";
+import type { EdgeEnv } from "./env";
+import { consumeShards, tick } from "./tasks";
+
+/** The edge Worker. Wiring only. */
+export default {
+  fetch: (request, env, ctx) => app.fetch(request, env, ctx),
+  scheduled: (controller, env) => tick(env, runtimeOf(env, "edge"), controller.scheduledTime),
+  queue: (batch, env) => consumeShards(batch, env, runtimeOf(env, "edge")),
+} satisfies ExportedHandler<EdgeEnv>;
+
+export { Switchboard, Target };

@@ -1,0 +1,61 @@
+import { DAY, HOUR, MINUTE, SECOND } from "../kernel/clock";
+import { type Home, type Listener, makeRegistry, type Registry } from "./registry";
+
+interface More {
+  every?: number;
+  phase?: number;
+  fatal?: true;
+  home?: Home;
+  /** false: not built yet. */
+  installed?: false;
+}
+
+const row = (name: string, what: string, more: More = {}): Listener => ({
+  name,
+  interval_s: more.every === undefined ? null : more.every / SECOND,
+  phase_s: (more.phase ?? 0) / SECOND,
+  fatal: more.fatal ?? false,
+  installed: more.installed ?? true,
+  home: more.home ?? "edge",
+  what,
+});
+
+const PROMOTE = { every: DAY, home: "consumer", installed: false } as const;
+
+/** Every row of the table in `kora-watch.md` §9, in its order, then our own. */
+export const LISTENERS: Listener[] = [
+  row("heartbeat", "The minute tick that everything periodic hangs on", { every: MINUTE }),
+  row("web", "Operator pages and API", { fatal: true }),
+  row("mcp", "Tools for agents at /mcp", { fatal: true, installed: false }),
+  row("webhooks", "Signed webhooks of the chat platforms", { fatal: true }),
+  row("mcp_consumption", "Health of the MCP servers we use", { every: 5 * MINUTE, installed: false }),
+  row("heartbeat_probes", "Looks at every due target", { every: MINUTE }),
+  row("reasoning_engine", "The model that investigates; `none` is a valid choice", { fatal: true, home: "consumer" }),
+  row("slack_client", "Notices to Slack", { home: "consumer" }),
+  row("purelymail_client", "Notices by mail", { home: "consumer" }),
+  row("email_inbound_imap", "Mail from the operator", { every: 5 * MINUTE, home: "consumer", installed: false }),
+  row("alert_notifier", "Judges Reveille's own rules: dead letters, refused acts, failed notices, budget", {
+    every: 3 * MINUTE,
+  }),
+  row("snapshot", "Status worked out ahead for free answers", { every: 5 * MINUTE, installed: false }),
+  row("cost_telemetry", "Counters of what reasoning costs", { every: 5 * MINUTE, home: "consumer", installed: false }),
+  row("probe_wake", "Takes wakes off the queue: notice first, then investigation", {
+    every: 5 * MINUTE,
+    home: "consumer",
+  }),
+  row("promote_phrasebook", "Proposes answers that need no model", PROMOTE),
+  row("promote_snapshot_expand", "Proposes new snapshot fields", PROMOTE),
+  row("promote_router_tuning", "Proposes changes of the model router", PROMOTE),
+  row("promote_tool_trimming", "Proposes tools a route can do without", PROMOTE),
+  row("promote_probe_fix_envelopes", "Proposes fixes for faults that come again", PROMOTE),
+  row("promote_email_intent", "Proposes patterns for mails from the operator", PROMOTE),
+  row("alert_wake", "Wakes of Reveille's own rules; merged into probe_wake", { home: "consumer" }),
+
+  row("rollup", "Counts finished hours and days of the history", { every: 5 * MINUTE, phase: 2 * MINUTE }),
+  row("sweeper", "Sends wakes again that were lost on the way", { every: MINUTE }),
+  row("dead_man", "The alarm that watches the cron", { every: 2 * MINUTE }),
+  row("retention", "Deletes looks older than 14 days", { every: DAY, phase: 3 * HOUR + 7 * MINUTE }),
+  row("digest", "The daily digest of what was not urgent", { every: DAY, phase: 8 * HOUR }),
+];
+
+export const registry: Registry = makeRegistry(LISTENERS);

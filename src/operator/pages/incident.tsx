@@ -1,0 +1,317 @@
+import type { Child, FC } from "hono/jsx";
+import { clockTime, day, duration, latency, money } from "../../kernel/format";
+import type { IncidentView, TimelineRow } from "../../watch";
+import { type ChartData, LatencyChart } from "../chart";
+import { Act, Chip, Id, Section, Shape, Time } from "../components";
+import type { PageContext, Part } from "../context";
+import type { WakeNote } from "../incidents.store";
+import { reasonWord, type State } from "../state";
+import { incidentState, noticeWord } from "./incidents";
+
+export interface IncidentData {
+  incident: IncidentView;
+  /** "story" leaves out single looks and wakes that only repeat a notice. */
+  view: "story" | "everything";
+  timeline: Part<TimelineRow[]>;
+  wake: Part<WakeNote | null>;
+  told: { at: number; channel: string } | null;
+  chart: Part<ChartData | null>;
+  others: Part<{ id: string; target_name: string; title: string; opened_at: number; resolved_at: number | null }[]>;
+  past: Part<IncidentView[]>;
+  /** The target still exists. */
+  target: boolean;
+}
+
+/** Why nobody reasoned about this incident, in words; the code stands beside it. */
+const WHY: Record<string, string> = {
+  unconfigured: "no engine is configured",
+  cost_ladder_halted: "this month's budget is spent",
+  operational_state_paused: "wakes are paused",
+  sdk_timeout: "the engine did not answer in time",
+  sdk_auth: "the engine refused our key",
+  sdk_rate_limited: "the engine is rate limited",
+  sdk_5xx: "the engine failed",
+  sdk_transport: "the engine can't be reached",
+  engine_unavailable: "no engine is available",
+  empty_response_text: "the engine answered nothing",
+};
+
+const Thinks: FC<{ wake: WakeNote | null }> = ({ wake }) => {
+  const code = wake?.reasoning_error ?? null;
+  return (
+    <section class="box" aria-labelledby="thinks" id="thinks-box" data-live>
+      <h2 id="thinks">What Reveille thinks</h2>
+      {wake === null ? (
+        <p>Not investigated: nobody was woken for this.</p>
+      ) : code !== null ? (
+        <p>
+          Not investigated: {WHY[code] ?? reasonWord(code)} (<code>{code}</code>). The facts on this page are complete.
+        </p>
+      ) : wake.stage === "dead" ? (
+        <p>Not investigated: the wake ended as a dead letter. The facts on this page are complete.</p>
+      ) : wake.investigated_at !== null ? (
+        <p>The investigation stands in the timeline.</p>
+      ) : (
+        <p class="muted">Not yet. The plain notice does not wait for it.</p>
+      )}
+    </section>
+  );
+};
+
+/** The state a state row changed to; the shape is drawn for these rows alone. */
+function shapeOf(row: TimelineRow): State | null {
+  if (row.kind !== "state") return null;
+  const seam = String(row.details["seam"] ?? "");
+  if (seam === "probe.recovered") return "ok";
+  if (seam === "probe.state_changed")
+    return ({ healthy: "ok", degraded: "degraded", unhealthy: "down" } as Record<string, State>)[String(row.details["to"])] ?? "unknown";
+  return seam === "incident.opened" || seam === "incident.raised" ? "down" : null;
+}
+
+/** The story leaves single looks to "Everything"; the first bad one stays, it is where the story begins. */
+export function storyOf(rows: TimelineRow[], first_bad_at: number): TimelineRow[] {
+  return rows.filter((r) => {
+    if (r.kind === "look") return r.at === first_bad_at;
+    if (r.kind === "wake") return r.details["stage"] === "dead" || r.details["reasoning_error"] !== null || r.details["done_at"] === null;
+    return true;
+  });
+}
+
+const offset = (ms: number): string => `${ms < 0 ? "−" : "+"}${duration(Math.abs(ms))}`;
+const SILENT = 60_000;
+
+const TimelineList: FC<{ ctx: PageContext; rows: TimelineRow[]; zero: number }> = ({ ctx, rows, zero }) => {
+  const out: Child[] = [];
+  let last = rows[0]?.at ?? 0;
+  for (const row of rows) {
+    if (row.at - last > SILENT)
+      out.push(
+        <li>
+          <span />
+          <span />
+          <span class="gap">{duration(row.at - last)} without a change</span>
+        </li>,
+      );
+    last = row.at;
+    const shape = shapeOf(row);
+    const { details } = row;
+    out.push(
+      <li id={row.evidence_id} data-row={row.evidence_id}>
+        <span class="num">
+          <time datetime={new Date(row.at).toISOString()}>{clockTime(row.at, ctx.zone)}</time>
+          <span class="sub"> {offset(row.at - zero)}</span>
+        </span>
+        {shape ? (
+          <Shape state={shape} />
+        ) : (
+          <svg viewBox="0 0 12 12" aria-hidden="true">
+            {row.kind === "person" ? (
+              <path class="dot" d="M1 1h10v7H6l-3 3V8H1z" />
+            ) : (
+              <circle class="dot" cx="6" cy="6" r="2.5" />
+            )}
+          </svg>
+        )}
+        <div>
+          {row.sentence} <span class="sub">{row.source}</span>
+          {typeof details["error"] === "string" && row.kind !== "notice" && (
+            <div>
+              <span class="quote">{details["error"]}</span> <span class="sub">from {row.kind === "look" ? "vendor" : row.source}</span>
+            </div>
+          )}
+          <details id={`d-${row.evidence_id}`}>
+            <summary class="sub">{row.evidence_id?.startsWith("A") ? "Audit row" : "Details"}</summary>
+            <pre tabindex={0}>{JSON.stringify(details, null, 2)}</pre>
+          </details>
+        </div>
+      </li>,
+    );
+  }
+  return <ol class="tl">{out}</ol>;
+};
+
+const Facts: FC<{ ctx: PageContext; d: IncidentData }> = ({ ctx, d }) => {
+  const { incident: i } = d;
+  const zero = Date.parse(i.first_bad_at);
+  const at = (iso: string | null): Child =>
+    iso === null ? (
+      <span class="muted">not yet</span>
+    ) : (
+      <>
+        <Time ctx={ctx} at={Date.parse(iso)} as="clock" /> <span class="sub">{offset(Date.parse(iso) - zero)}</span>
+      </>
+    );
+  return (
+    <section class="box" aria-labelledby="facts" id="facts-box" data-live>
+      <h2 id="facts">Facts</h2>
+      <dl>
+        <dt>Target</dt>
+        <dd>{d.target ? <a href={`/targets/${encodeURIComponent(i.target_id)}`}>{i.target_name}</a> : `${i.target_name} (deleted)`}</dd>
+        <dt>First bad</dt>
+        <dd>
+          <Time ctx={ctx} at={zero} as="clock" /> <span class="sub">{day(zero, ctx.zone)}</span>
+        </dd>
+        <dt>Confirmed</dt>
+        <dd>{at(i.opened_at)}</dd>
+        <dt>Notified</dt>
+        <dd>
+          {at(d.told ? new Date(d.told.at).toISOString() : null)} {d.told && <span class="sub">{d.told.channel}</span>}
+        </dd>
+        <dt>Acked</dt>
+        <dd>
+          {at(i.acked_at)} {i.acked_by && <span class="sub">by {i.acked_by}</span>}
+        </dd>
+        <dt>Recovered</dt>
+        <dd>{at(i.resolved_at)}</dd>
+        <dt>Downtime</dt>
+        <dd>{i.downtime_ms === null ? <Time ctx={ctx} at={zero} as="for" /> : duration(i.downtime_ms)}</dd>
+        <dt>Cost</dt>
+        <dd>{money(i.cost_usd)}</dd>
+        <dt>Latency then</dt>
+        <dd>{latency(i.first_snapshot?.latency_ms)}</dd>
+        {d.wake.ok && d.wake.value && (
+          <>
+            <dt>Wake</dt>
+            <dd>
+              <Id id={d.wake.value.wake_id} href={`/audit?q=${encodeURIComponent(`wake:${d.wake.value.wake_id}`)}`} />
+            </dd>
+            <dt>Notice</dt>
+            <dd>{noticeWord(d.wake.value)}</dd>
+          </>
+        )}
+        <dt>Incident</dt>
+        <dd>
+          <Id id={i.id} href={`/audit?q=${encodeURIComponent(`incident:${i.id}`)}`} />
+        </dd>
+      </dl>
+    </section>
+  );
+};
+
+const Links: FC<{ ctx: PageContext; rows: { id: string; name: string; at: number; tail: string }[]; none: string }> = (p) =>
+  p.rows.length === 0 ? (
+    <p class="muted">{p.none}</p>
+  ) : (
+    <ul>
+      {p.rows.map((r) => (
+        <li>
+          <a href={`/incidents/${encodeURIComponent(r.id)}`}>{r.name}</a>{" "}
+          <span class="sub">
+            <Time ctx={p.ctx} at={r.at} />
+            {r.tail}
+          </span>
+        </li>
+      ))}
+    </ul>
+  );
+
+const Buttons: FC<{ ctx: PageContext; i: IncidentView }> = ({ ctx, i }) => {
+  if (i.resolved_at !== null) return null;
+  const at = `/incidents/${encodeURIComponent(i.id)}`;
+  const snoozed = i.snooze_until !== null && Date.parse(i.snooze_until) > ctx.now;
+  return (
+    <div class="acts stick" id="buttons" data-live>
+      {i.acked_at === null ? (
+        <Act ctx={ctx} action={`${at}/ack`} label="Ack" kind="go" hotkey="a" press title="Stops reminders; the incident stays open till it recovers" />
+      ) : (
+        <Act ctx={ctx} action={`${at}/unack`} label="Take ack back" />
+      )}
+      {snoozed ? (
+        <Act ctx={ctx} action={`${at}/snooze`} label="End snooze" fields={{ for: "0" }} />
+      ) : (
+        <>
+          <Act ctx={ctx} action={`${at}/snooze`} label="Snooze 1 h" fields={{ for: "1h" }} hotkey="z" />
+          <Act ctx={ctx} action={`${at}/snooze`} label="4 h" fields={{ for: "4h" }} />
+          <Act ctx={ctx} action={`${at}/snooze`} label="Till 08:00" fields={{ for: "morning" }} />
+        </>
+      )}
+    </div>
+  );
+};
+
+/** One incident: what broke, why, what can I do? */
+export const IncidentPage: FC<{ ctx: PageContext; data: IncidentData }> = ({ ctx, data: d }) => {
+  const { incident: i } = d;
+  const zero = Date.parse(i.first_bad_at);
+  const words = [
+    i.severity,
+    i.category,
+    i.resolved_at === null ? `open ${duration(ctx.now - Date.parse(i.opened_at))}` : `lasted ${duration(i.downtime_ms)}`,
+    `confirmed by ${i.confirmed_by}`,
+  ];
+  if (i.rehearsal) words.push("rehearsal");
+  if (i.flapping) words.push("flapping");
+  if (i.acked_by) words.push(`acked by ${i.acked_by}`);
+  if (i.snooze_until !== null && Date.parse(i.snooze_until) > ctx.now) words.push(`snoozed till ${clockTime(Date.parse(i.snooze_until), ctx.zone).slice(0, 5)}`);
+  const self = `/incidents/${encodeURIComponent(i.id)}`;
+  return (
+    <>
+      <div class="head" id="head" data-live>
+        <div>
+          <h1>
+            <Chip state={incidentState(i)} word={i.resolved_at === null ? undefined : "OK again"} /> {i.title}
+          </h1>
+          <p class="lead">{words.join(" · ")}</p>
+          {i.detail && <p class="lead">{i.detail}</p>}
+        </div>
+        <Buttons ctx={ctx} i={i} />
+      </div>
+      <div class="cols">
+        <div class="main">
+          {d.wake.ok ? (
+            <Thinks wake={d.wake.value} />
+          ) : (
+            <Section ctx={ctx} part={d.wake} title="What Reveille thinks">
+              {() => null}
+            </Section>
+          )}
+        </div>
+        <div class="side">
+          <Facts ctx={ctx} d={d} />
+          <Section ctx={ctx} part={d.others} title="At that time">
+            {(rows) => (
+              <Links
+                ctx={ctx}
+                none="No other incident."
+                rows={rows.map((r) => ({ id: r.id, name: `${r.target_name}: ${r.title}`, at: r.opened_at, tail: r.resolved_at === null ? ", open" : "" }))}
+              />
+            )}
+          </Section>
+          <Section ctx={ctx} part={d.past} title="This target before">
+            {(rows) => (
+              <Links
+                ctx={ctx}
+                none="First incident of this target."
+                rows={rows.map((r) => ({ id: r.id, name: r.title, at: Date.parse(r.opened_at), tail: r.downtime_ms === null ? "" : `, ${duration(r.downtime_ms)}` }))}
+              />
+            )}
+          </Section>
+        </div>
+        <div class="main">
+          <ul class="tabs" aria-label="Timeline">
+            <li>
+              <a href={self} aria-current={d.view === "story" ? "true" : undefined}>
+                Story
+              </a>
+            </li>
+            <li>
+              <a href={`${self}?view=everything`} aria-current={d.view === "everything" ? "true" : undefined}>
+                Everything
+              </a>
+            </li>
+          </ul>
+          <Section ctx={ctx} part={d.timeline} title="Timeline" id="timeline">
+            {(rows) => <TimelineList ctx={ctx} rows={d.view === "story" ? storyOf(rows, zero) : rows} zero={zero} />}
+          </Section>
+          <Section ctx={ctx} part={d.chart} title="Latency of the 2 h around it" id="latency">
+            {(chart) => (chart ? <LatencyChart ctx={ctx} data={chart} /> : <p class="muted">The target is gone; its looks with it.</p>)}
+          </Section>
+        </div>
+      </div>
+      <a href="/incidents" data-up hidden>
+        Incidents
+      </a>
+    </>
+  );
+};
+
