@@ -1,17 +1,16 @@
 /// <reference path="support/provided.d.ts" />
 
 declare namespace Cloudflare {
+  type Edge = import("../src/edge/env").EdgeEnv;
+  type Consumer = import("../src/consumer/env").ConsumerEnv;
+
   /** The runner holds what both Workers hold, because the consumer's handlers are also tested inside it. */
-  interface Env {
-    DB: D1Database;
-    MEDIA: R2Bucket;
-    PROBE_QUEUE: Queue;
-    WAKE_QUEUE: Queue;
-    AUTH_LIMIT: RateLimit;
-    BEAT_LIMIT: RateLimit;
-    EMAIL: SendEmail;
-    TARGET: DurableObjectNamespace;
-    SWITCHBOARD: DurableObjectNamespace;
+  interface Env extends Edge, Omit<Consumer, keyof Edge> {
     TEST_MIGRATIONS: import("cloudflare:test").D1Migration[];
+  }
+
+  /** Types `exports.default` of "cloudflare:workers". */
+  interface GlobalProps {
+    mainModule: typeof import("../src/edge/index");
   }
 }

@@ -13,6 +13,8 @@ export interface WorkerConfig {
  * are left out, because each Worker gets only the variables it may hold (and tests get none of a developer's).
  */
 export async function readWorkerConfig(config: string): Promise<WorkerConfig> {
+  // It would tell about the `.dev.vars` it read, which is not used.
+  process.env["WRANGLER_LOG"] ??= "error";
   const { unstable_readConfig, unstable_getMiniflareWorkerOptions } = await import("wrangler");
   const parsed = unstable_readConfig({ config: join(ROOT, config) });
   const { workerOptions } = unstable_getMiniflareWorkerOptions(parsed);

@@ -92,3 +92,6 @@ export function stateOfCounts(c: { ok: number; degraded: number; bad: number; un
   if (c.maintenance > 0) return "maintenance";
   return c.unknown > 0 ? "unknown" : null;
 }
+
+/** The shown state of a stored status. */
+export const stateOfStatus = (status: Status): State => FROM_STATUS[status];

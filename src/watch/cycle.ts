@@ -121,7 +121,9 @@ export async function lookAndPack(
     maintenance: activeAt(windows, target.id, snapshot.at) !== null,
   }));
   const { rows } = await commit(db, [packStatement(db, { cycleAt, shard, samples })]);
-  const fresh = looked.filter(({ target, snapshot }) => isNews(states.get(target.id)!, snapshot));
+  const fresh = looked.filter(({ target, snapshot }, i) =>
+    isNews(states.get(target.id)!, snapshot, samples[i]!.maintenance),
+  );
   await tellObjects(deps, fresh);
   return { rows, news: fresh.length };
 }

@@ -1,6 +1,8 @@
 import { MINUTE } from "../kernel/clock";
 import { hash32 } from "../kernel/ids";
+import { verdict } from "./incident";
 import type { DueRow } from "./target.store";
+import type { Snapshot } from "./types";
 
 /** Above this many due targets the cycle hands shards of it to queue `probe`. */
 export const SHARD_SIZE = 100;
@@ -40,10 +42,18 @@ export function shards(nums: number[]): number[][] {
   return out;
 }
 
-/** Does a look change anything about a steady target? Only then is its object called (a healthy cycle has no object traffic). */
-export function isNews(state: Pick<DueRow, "status" | "reason" | "phase">, look: { status: string; reason: string }): boolean {
+/**
+ * Does a look change anything about a steady target? Only then is its object called (a healthy cycle has no object traffic).
+ * A bad look always does, save in maintenance: a target that went bad during planned silence is shown bad, and the first bad
+ * look after it must count.
+ */
+export function isNews(
+  state: Pick<DueRow, "status" | "reason" | "phase">,
+  look: Pick<Snapshot, "status" | "reason">,
+  maintenance: boolean,
+): boolean {
   if (look.reason === "not_probed") return false;
-  if (look.reason === "rate_limited") return true;
+  if (look.reason === "rate_limited" || (verdict(look) === "bad" && !maintenance)) return true;
   return state.phase !== "steady" || state.status !== look.status || state.reason !== look.reason;
 }
 

@@ -80,23 +80,28 @@ function seal(outcome: Outcome, redact: Redactor): Outcome {
   };
 }
 
+/** A probe that heeds the signal may say more than we can, so it gets this long after the deadline, ms. */
+const LAST_WORD_MS = 50;
+
 /** The probe's outcome, or what stands for it when it threw or did not end in time: never healthy. */
-async function runProbe(ctx: ProbeContext, deadline_ms: number): Promise<Outcome> {
+async function runProbe(ctx: ProbeContext, abort: AbortController, deadline_ms: number): Promise<Outcome> {
+  const timers: ReturnType<typeof setTimeout>[] = [setTimeout(() => abort.abort(), deadline_ms)];
   const late = new Promise<Outcome>((resolve) => {
-    ctx.signal.addEventListener("abort", () =>
-      // One turn later: a probe that heeds the signal may say more than we can.
-      setTimeout(
-        () =>
-          resolve(bad("unknown", "unreachable", `No answer within ${deadline_ms / 1_000} s.`, { signal: "timeout" })),
-        50,
-      ),
-    );
+    const text = `No answer within ${deadline_ms / 1_000} s.`;
+    const give = (): void => resolve(bad("unknown", "unreachable", text, { signal: "timeout" }));
+    timers.push(setTimeout(give, deadline_ms + LAST_WORD_MS));
   });
   const look = (async () => PROBES[ctx.target.kind](ctx))().catch((error: unknown) => {
     ctx.runtime.log("error", "probe.threw", { target: ctx.target.id, kind: ctx.target.kind, error: describe(error) });
     return bad("unknown", "unreachable", `The look failed: ${describe(error)}`, { signal: "probe_error" });
   });
-  return Promise.race([look, late]);
+  try {
+    return await Promise.race([look, late]);
+  } finally {
+    for (const timer of timers) clearTimeout(timer);
+    // Whatever the probe left open (a body, a second page) ends with the look.
+    abort.abort();
+  }
 }
 
 /**
@@ -123,32 +128,23 @@ export async function lookAt(
       runtime.log("error", "probe.memory_unreadable", { target: target.id, error: describe(error) });
     }
   const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), deadline_ms);
   let kept: Json | null = null;
-  try {
-    const outcome = await runProbe(
-      {
-        target,
-        runtime: { ...runtime, redact },
-        db,
-        at,
-        signal: abort.signal,
-        memory,
-        remember: (data) => {
-          kept = data;
-        },
-      },
-      deadline_ms,
+  const ctx: ProbeContext = {
+    target,
+    runtime: { ...runtime, redact },
+    db,
+    at,
+    signal: abort.signal,
+    memory,
+    remember: (data) => {
+      kept = data;
+    },
+  };
+  const outcome = await runProbe(ctx, abort, deadline_ms);
+  // Without the old memory the new one would forget seven days of totals.
+  if (memoryRead && kept !== null && JSON.stringify(kept) !== JSON.stringify(memory))
+    await writeMemory(db, target.num, redact.json<Json>(kept), at).catch((error: unknown) =>
+      runtime.log("error", "probe.memory_unwritable", { target: target.id, error: describe(error) }),
     );
-    // Without the old memory the new one would forget seven days of totals.
-    if (memoryRead && kept !== null && JSON.stringify(kept) !== JSON.stringify(memory))
-      await writeMemory(db, target.num, redact.json<Json>(kept), at).catch((error: unknown) =>
-        runtime.log("error", "probe.memory_unwritable", { target: target.id, error: describe(error) }),
-      );
-    return { at, ...seal(outcome, redact) };
-  } finally {
-    clearTimeout(timer);
-    // Whatever the probe left open (a body, a second page) ends with the look.
-    abort.abort();
-  }
+  return { at, ...seal(outcome, redact) };
 }

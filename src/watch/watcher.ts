@@ -28,7 +28,7 @@ export async function watcherSnapshot(db: D1Database, now: number): Promise<Snap
     reason: silent ? "service_unhealthy" : "ok",
     signal: "cron_silent",
     latency_ms: null,
-    details: { last_cycle_at: cycle ? cycle.finished_at : null },
+    details: { last_cycle_at: cycle ? cycle.finished_at : null, severity: "critical" },
     error: silent ? `No watch cycle has finished for ${minutes} min: the Cron Trigger is not firing.` : null,
   };
 }

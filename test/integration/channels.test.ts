@@ -1,4 +1,3 @@
-import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, inject, test } from "vitest";
 import type { Channel, Outgoing, SendResult } from "../../src/notify";
 import { allChannels, pushChannels } from "../../src/notify";
@@ -40,7 +39,9 @@ describe("slack", () => {
     expect(sent).toEqual({ ok: true, ref: `D0OPERATOR:${message?.ts}` });
     expect(message?.text).toContain("■ Down: fly-web, no serving machine");
     expect(message?.client_msg_id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
-    const actions = message?.blocks.at(-1) as { elements: { action_id: string; value?: string; url?: string }[] };
+    const actions = (message?.blocks ?? []).at(-1) as {
+      elements: { action_id: string; value?: string; url?: string }[];
+    };
     expect(actions.elements.map((e) => [e.action_id, e.value ?? e.url])).toEqual([
       [`rv1:${"A".repeat(20)}`, "A".repeat(20)],
       [`rv1:${"B".repeat(20)}`, "B".repeat(20)],
@@ -67,8 +68,8 @@ describe("slack", () => {
     const all = JSON.stringify([message?.text, message?.blocks]);
     expect(all).not.toMatch(/<[!@h]/);
     expect(all).toContain("&lt;!channel&gt;");
-    const quote = (message?.blocks[1] as { text: { text: string } }).text.text;
-    expect(quote.split("```")).toHaveLength(3);
+    const quote = message?.blocks[1] as { text: { text: string } };
+    expect(quote.text.text.split("```")).toHaveLength(3);
   });
 
   test("the root is rewritten with its buttons", async () => {
@@ -113,7 +114,7 @@ describe("telegram", () => {
     const [message] = (await ledger()).telegram;
     expect(sent).toEqual({ ok: true, ref: `7001:${message?.message_id}` });
     const cut = (e: { offset: number; length: number }) => message?.text.slice(e.offset, e.offset + e.length);
-    const [bold, pre] = message?.entities as { type: string; offset: number; length: number }[];
+    const [bold, pre] = (message?.entities ?? []) as { type: string; offset: number; length: number }[];
     expect([bold?.type, cut(bold!)]).toEqual(["bold", n.notice.title]);
     expect([pre?.type, cut(pre!)]).toEqual(["pre", n.notice.quote]);
     expect(message?.text.endsWith(n.notice.url)).toBe(true);
@@ -224,12 +225,12 @@ describe("email", () => {
     expect(failure(await emailChannel.send(rt, out())).retryable).toBe(false);
   });
 
-  test("a sender the binding does not allow is a permanent failure", async () => {
-    const binding = {
-      send: (env as unknown as { EMAIL: SendEmail }).EMAIL.send.bind((env as unknown as { EMAIL: SendEmail }).EMAIL),
-    };
-    const rt = runtimeWith({ EMAIL: binding, REVEILLE_EMAIL_FROM: "not an address" });
-    expect(failure(await emailChannel.send(rt, out())).retryable).toBe(false);
+  test.each([
+    ["destination address is not a verified address", false],
+    ["internal error; reference = 1", true],
+  ])("the platform's refusal %j: retryable %s", async (words, retryable) => {
+    const platform = { send: () => Promise.reject(new Error(words)) };
+    expect(failure(await emailChannel.send(runtimeWith({ EMAIL: platform }), out())).retryable).toBe(retryable);
   });
 });
 

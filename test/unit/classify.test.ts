@@ -17,9 +17,15 @@ const seen = (over: Partial<Snapshot>): Snapshot => ({
 
 describe("severity", () => {
   it.each(KINDS)("%s down is critical, except sentry", (kind) => {
-    expect(severityOf(kind, { status: "unhealthy", reason: "service_unhealthy" })).toBe(kind === "sentry" ? "warning" : "critical");
-    expect(severityOf(kind, { status: "unknown", reason: "unreachable" })).toBe(kind === "sentry" ? "warning" : "critical");
-    expect(severityOf(kind, { status: "unhealthy", reason: "auth_failed" })).toBe(kind === "sentry" ? "warning" : "critical");
+    expect(severityOf(kind, { status: "unhealthy", reason: "service_unhealthy" })).toBe(
+      kind === "sentry" ? "warning" : "critical",
+    );
+    expect(severityOf(kind, { status: "unknown", reason: "unreachable" })).toBe(
+      kind === "sentry" ? "warning" : "critical",
+    );
+    expect(severityOf(kind, { status: "unhealthy", reason: "auth_failed" })).toBe(
+      kind === "sentry" ? "warning" : "critical",
+    );
     expect(severityOf(kind, { status: "degraded", reason: "service_unhealthy" })).toBe("warning");
     expect(severityOf(kind, { status: "degraded", reason: "schema_drift" })).toBe("warning");
     expect(severityOf(kind, { status: "degraded", reason: "misconfigured" })).toBe("warning");
@@ -40,9 +46,17 @@ describe("words", () => {
     ["fly", { signal: "no_serving_machine" }, "web: no serving machine"],
     ["http", { status: "unknown", reason: "unreachable", signal: "timeout" }, "web: no answer within 8 s"],
     ["http", { signal: "http_5xx", details: { http_status: 503 } }, "web: answers with HTTP 503"],
-    ["vercel", { status: "degraded", signal: "error_rate", details: { error_rate_24h: 0.2857 } }, "web: 28.6 % of deployments failed"],
+    [
+      "vercel",
+      { status: "degraded", signal: "error_rate", details: { error_rate_24h: 0.2857 } },
+      "web: 28.6 % of deployments failed",
+    ],
     ["sentry", { status: "degraded", signal: "new_issue", details: { new_count: 1 } }, "web: a new issue"],
-    ["sentry", { status: "degraded", signal: "backlog", details: { unresolved_issues: 40 } }, "web: 40 unresolved issues"],
+    [
+      "sentry",
+      { status: "degraded", signal: "backlog", details: { unresolved_issues: 40 } },
+      "web: 40 unresolved issues",
+    ],
     ["heartbeat", { reason: "missed_beat", signal: "late" }, "web: no beat in time"],
     ["doppler", { reason: "auth_failed" }, "web: credential refused"],
   ])("%s %o", (kind, over, title) => {
@@ -60,12 +74,18 @@ describe("words", () => {
   });
 
   it("falls back to general words when a number is none (the issue is kept)", () => {
-    const issue = issueOf({ name: "web", kind: "vercel" }, seen({ status: "degraded", signal: "error_rate", details: { error_rate_24h: "many" } }));
+    const issue = issueOf(
+      { name: "web", kind: "vercel" },
+      seen({ status: "degraded", signal: "error_rate", details: { error_rate_24h: "many" } }),
+    );
     expect(issue).toMatchObject({ severity: "warning", title: "web: not working" });
   });
 
   it("keeps the impact when the error is long, and the words when the name is", () => {
-    const issue = issueOf({ name: "n".repeat(80), kind: "fly" }, seen({ signal: "no_serving_machine", error: "e".repeat(900) }));
+    const issue = issueOf(
+      { name: "n".repeat(80), kind: "fly" },
+      seen({ signal: "no_serving_machine", error: "e".repeat(900) }),
+    );
     expect(issue.title).toMatch(/^n+…: no serving machine$/);
     expect(issue.title.length).toBeLessThanOrEqual(60);
     expect(issue.detail).toMatch(/Restart and scale may not complete\.$/);
@@ -79,11 +99,23 @@ describe("words", () => {
         fc.string({ maxLength: 90 }),
         fc.constantFrom("healthy", "degraded", "unhealthy", "unknown" as const),
         fc.constantFrom(...REASONS),
-        fc.option(fc.oneof(fc.string(), fc.constantFrom("error_rate", "http_5xx", "new_issue", "backlog", "__proto__", "constructor")), { nil: undefined }),
-        fc.dictionary(fc.constantFrom("error_rate_24h", "http_status", "new_count", "unresolved_issues"), fc.jsonValue()),
+        fc.option(
+          fc.oneof(
+            fc.string(),
+            fc.constantFrom("error_rate", "http_5xx", "new_issue", "backlog", "__proto__", "constructor"),
+          ),
+          { nil: undefined },
+        ),
+        fc.dictionary(
+          fc.constantFrom("error_rate_24h", "http_status", "new_count", "unresolved_issues"),
+          fc.jsonValue(),
+        ),
         fc.option(fc.string({ maxLength: 600 }), { nil: null }),
         (kind, name, status, reason, signal, details, error) => {
-          const issue = issueOf({ kind, name }, { status: status as Snapshot["status"], reason, signal, details: details as Snapshot["details"], error });
+          const issue = issueOf(
+            { kind, name },
+            { status: status as Snapshot["status"], reason, signal, details: details as Snapshot["details"], error },
+          );
           expect(issue.title.length).toBeGreaterThan(2);
           expect(issue.title.length).toBeLessThanOrEqual(60);
           expect(issue.detail.length).toBeLessThanOrEqual(400);

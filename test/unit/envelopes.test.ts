@@ -39,7 +39,15 @@ describe("envelope flag", () => {
     expect(envelopeOf("fly")).toEqual({
       fix_name: "restart_unhealthy_machine",
       in_scope: ["single_machine_not_started"],
-      out_of_scope: ["deploy_rollback", "scale_up", "scale_down", "multi_machine_restart", "machine_destroy", "app_create", "config_change"],
+      out_of_scope: [
+        "deploy_rollback",
+        "scale_up",
+        "scale_down",
+        "multi_machine_restart",
+        "machine_destroy",
+        "app_create",
+        "config_change",
+      ],
       capability: "probe_autofix_fly_restart",
     });
   });

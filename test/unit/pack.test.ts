@@ -76,7 +76,7 @@ describe("packs", () => {
     );
   });
 
-  it("take about nine bytes a healthy sample", () => {
+  it("take under 14 bytes a healthy sample", () => {
     const { text } = encodePack(
       Array.from({ length: 100 }, (_, i) => plain(i + 900, { latency_ms: 40 + i, offset_ms: i * 70 })),
     );

@@ -104,7 +104,7 @@ describe("an hour", () => {
   });
 
   it("does not overstate downtime because a target that is down is looked at more often", () => {
-    // Every 5 min; down from :20 to :30, seen each 30 s by its object: 21 bad looks against 10 good ones.
+    // Every 5 min; down from :20 to :30, seen each 30 s by its object: 20 bad looks against 10 good ones.
     const good = [0, 5, 10, 15, 30, 35, 40, 45, 50, 55].map((m) => look(START + m * MINUTE));
     const bad = Array.from({ length: 20 }, (_, i) => look(START + 20 * MINUTE + i * 30_000, { status: "unhealthy" }));
     const row = rollupTarget(1, [...good, ...bad], START, { every_s: 300, created_at: 0 });

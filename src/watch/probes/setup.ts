@@ -13,14 +13,24 @@ export const bindingsOf = (target: Target): Record<string, string> => ({
 
 type Ready<T> = { ok: true; value: T } | { ok: false; outcome: Outcome };
 
-/** The values of all credentials of the target by role, or `not_configured` with the binding names that are missing. */
+/**
+ * The values of all credentials of the target by role, or `not_configured` with the names of the bindings that are missing or
+ * can't be used: the runtime prints a header with other than ASCII characters, secret and all, to its log, and refuses one
+ * with a line break.
+ */
 export function credentials(ctx: ProbeContext): Ready<Record<string, string>> {
   const values: Record<string, string> = {};
   const missing: string[] = [];
+  const broken: string[] = [];
   for (const [role, binding] of Object.entries(bindingsOf(ctx.target))) {
     const value = readCredential(ctx.runtime.vars, binding);
     if (value === null) missing.push(binding);
+    else if (!/^[\x20-\x7e]+$/.test(value)) broken.push(binding);
     else values[role] = value;
+  }
+  if (broken.length > 0) {
+    const text = `Not configured: ${broken.join(", ")} can't be sent in a header (line break or non-ASCII character). Set it again.`;
+    return { ok: false, outcome: bad("unknown", "not_configured", text, { details: { unusable: broken, missing } }) };
   }
   if (missing.length === 0) return { ok: true, value: values };
   const text = `Not configured: ${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} not set.`;

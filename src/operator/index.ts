@@ -1,0 +1,41 @@
+/** What the edge may use of the operator pages. */
+export { ASSETS } from "./assets";
+export { type AuditChip, parseChips } from "./audit-query";
+export { searchAudit } from "./audit.store";
+export {
+  type CodeRefusal,
+  closeSession,
+  createLoginCode,
+  csrfGood,
+  csrfToken,
+  openSession,
+  SESSION_COOKIE,
+  sessionCookie,
+  spendCode,
+} from "./auth";
+export { claimForm, releaseForm } from "./auth.store";
+export type { ChartData } from "./chart";
+export type { Flash, PageContext, Part, ShellData } from "./context";
+export { FLASH_COOKIE, flashCookie, noFlashCookie, readFlash } from "./flash";
+export { bodyOf, guess, type NewForm } from "./guess";
+export { readHistory } from "./history.cache";
+export { markRead, readInbox } from "./inbox.store";
+export { countIncidents, firstTold, othersAt, readOpeningWakes } from "./incidents.store";
+export { BarePage, Page } from "./layout";
+export { type Around, countStates, filterLines, sortLines, viewOf, withHistory } from "./overview";
+export { AuditPage } from "./pages/audit";
+export { InboxPage } from "./pages/inbox";
+export { IncidentPage } from "./pages/incident";
+export { IncidentsPage, TABS, type Tab } from "./pages/incidents";
+export { ListenersPage } from "./pages/listeners";
+export { type MaintenanceData, MaintenancePage, type WindowForm } from "./pages/maintenance";
+export { type NewTargetData, NewTargetPage } from "./pages/new-target";
+export { type OverviewData, OverviewPage, type OverviewTargets } from "./pages/overview";
+export { LoginPage, NotFoundPage, ProblemPage } from "./pages/simple";
+export { EnvelopePage, type EnvelopeRow, SwitchboardPage } from "./pages/switchboard";
+export { DeletePage, type LastLook, RANGES, type Range, type TargetData, TargetPage } from "./pages/target";
+export { readShell, versionTag } from "./shell.store";
+export { type State, stateOfStatus } from "./state";
+export { readLastLook, readTargetHistory } from "./target";
+export { findPage, readOverviewFacts, readTargetLines, type TargetLine } from "./targets.store";
+export { nextHour, zoneName, zoneOf } from "./zone";
