@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
 import { defineConfig } from "vitest/config";
 import { pointObjectsAt, readWorkerConfig } from "./scripts/lib/worker-options";
@@ -13,14 +12,12 @@ const RUNNER = "vitest-pool-workers-runner-integration";
 
 const jsx = { oxc: { jsx: { runtime: "automatic" as const, importSource: "hono/jsx" } } };
 const optimizer = { ssr: { enabled: true, include: ["itty-durable"] } };
-/** The files that are still to come: without them only what needs no Worker is tested. */
-const hasEdge = existsSync("src/edge/index.ts");
-const hasConsumer = existsSync("src/consumer/index.ts");
-const hasStandIns = existsSync("test/support/vendors.ts") && existsSync("test/support/platforms.ts");
 
 export default defineConfig({
   test: {
-    globalSetup: hasStandIns ? ["./test/support/global-setup.ts"] : [],
+    globalSetup: ["./test/support/global-setup.ts"],
+    // The Workers log each refusal; only a failing test needs to show it.
+    silent: "passed-only",
     projects: [
       {
         ...jsx,
@@ -43,28 +40,24 @@ export default defineConfig({
         // The edge as the Worker under test with real D1, objects and queues; the consumer beside it.
         plugins: [
           cloudflareTest(({ inject }) => {
-            const vars = testVars({ platformsUrl: hasStandIns ? inject("platformsUrl") : "http://127.0.0.1:9" });
+            const vars = testVars({ platformsUrl: inject("platformsUrl") });
             return {
-              ...(hasEdge ? { main: "./src/edge/index.ts" } : {}),
+              main: "./src/edge/index.ts",
               remoteBindings: false,
               miniflare: {
                 ...edge,
-                ...(hasEdge ? {} : { durableObjects: {} }),
                 email: consumer.email,
                 bindings: { ...edge.bindings, ...vars, TEST_MIGRATIONS: migrations },
                 cf: false,
-                workers:
-                  hasEdge && hasConsumer
-                    ? [
-                        {
-                          ...consumer,
-                          name: "reveille-consumer",
-                          modules: [{ type: "ESModule", path: "index.mjs", contents: inject("consumerCode") }],
-                          bindings: { ...consumer.bindings, ...vars },
-                          durableObjects: pointObjectsAt(consumer.durableObjects, RUNNER),
-                        },
-                      ]
-                    : [],
+                workers: [
+                  {
+                    ...consumer,
+                    name: "reveille-consumer",
+                    modules: [{ type: "ESModule", path: "index.mjs", contents: inject("consumerCode") }],
+                    bindings: { ...consumer.bindings, ...vars },
+                    durableObjects: pointObjectsAt(consumer.durableObjects, RUNNER),
+                  },
+                ],
               },
             };
           }),
@@ -73,7 +66,7 @@ export default defineConfig({
           name: "integration",
           include: ["test/{integration,conformance}/**/*.test.{ts,tsx}"],
           setupFiles: ["./test/setup.ts"],
-          globalSetup: hasConsumer ? ["./test/support/bundle-setup.ts"] : [],
+          globalSetup: ["./test/support/bundle-setup.ts"],
           // The stand-ins' switches are shared by all files, so files run one after the other.
           fileParallelism: false,
           testTimeout: 15_000,

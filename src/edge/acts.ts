@@ -10,6 +10,7 @@ import {
   type IncidentView,
   idFromName,
   insertTarget,
+  lookAt,
   muteTarget as muteRow,
   type NewTarget,
   parseTarget,
@@ -83,6 +84,20 @@ async function mustRead(env: EdgeEnv, id: string): Promise<Target> {
 export async function lookNow(env: EdgeEnv, id: string): Promise<TargetView & { snapshot: Snapshot }> {
   await mustRead(env, id);
   return unwrap(await stub(env, id).look(id));
+}
+
+/** Kinds that can be looked at before they are saved: their probes keep no memory between looks. */
+const PREVIEWED = ["http", "tcp"];
+
+/** Looks once at a target that does not exist yet ("Look now" before saving). Nothing is stored. @throws 400 like creating. */
+export async function previewLook(env: EdgeEnv, runtime: Runtime, body: unknown): Promise<Snapshot> {
+  const input = parseTarget(body);
+  if (!PREVIEWED.includes(input.kind))
+    throw badRequest("no_preview", `A ${input.kind} target is looked at once it is saved.`, "kind");
+  checkNetwork(runtime, input);
+  const now = runtime.clock.now();
+  const row = toRow(input, input.id ?? idFromName(input.name), "api");
+  return lookAt({ ...row, num: 0, muted_until: null, created_at: now, updated_at: now }, runtime, env.DB);
 }
 
 /** Feeds made-up bad looks to one target, then good ones; all of it is marked "rehearsal". */

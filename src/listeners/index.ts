@@ -13,7 +13,7 @@ export {
   startAll,
   startEngine,
 } from "./health";
-export { claimRun, countFailures, markFailed, markOk, readListenerStates } from "./listener.store";
+export { claimRun, countFailures, markFailed, markOk, noteSetup, readListenerStates } from "./listener.store";
 export { type Home, isFatal, type Listener, makeRegistry, type Registry } from "./registry";
 export { type Body, isDue, type Ran, type RunDeps, runDue } from "./run";
 export { LISTENERS, registry } from "./table";

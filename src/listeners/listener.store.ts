@@ -30,6 +30,28 @@ export function markFailed(db: D1Database, name: string, at: number, error: stri
 }
 
 /**
+ * What a listener without an interval says about itself: written only when it differs from what is stored, so that saying the
+ * same again costs no row. `error` must be redacted; null = well.
+ */
+export function noteSetup(
+  db: D1Database,
+  name: string,
+  at: number,
+  error: string | null,
+  note: string | null = null,
+): D1PreparedStatement {
+  return db
+    .prepare(
+      `INSERT INTO listener_state (name, last_run_at, last_ok_at, consecutive_errors, last_error, note)
+       VALUES (?1, ?2, CASE WHEN ?3 IS NULL THEN ?2 END, ?3 IS NOT NULL, ?3, ?4)
+       ON CONFLICT (name) DO UPDATE SET last_run_at = ?2, last_ok_at = CASE WHEN ?3 IS NULL THEN ?2 ELSE last_ok_at END,
+         consecutive_errors = ?3 IS NOT NULL, last_error = ?3, note = ?4
+       WHERE last_run_at <= ?2 AND (last_error IS NOT ?3 OR note IS NOT ?4)`,
+    )
+    .bind(name, at, short(error), short(note));
+}
+
+/**
  * Takes a run: true for exactly one caller per `before` (the `last_run_at` it saw, or null for none). It leaves last_ok_at and
  * the errors as they were, so a run that dies shows as late.
  */

@@ -46,9 +46,7 @@ export function isDue(
   const interval = entry.interval_s * SECOND;
   const window = (at: number): number => Math.floor((at - phase_s * SECOND) / interval);
   if (state)
-    return (
-      window(now) > window(state.last_run_at) || (state.consecutive_errors > 0 && now - state.last_run_at >= HOUR)
-    );
+    return window(now) > window(state.last_run_at) || (state.consecutive_errors > 0 && now - state.last_run_at >= HOUR);
   return interval < DAY || now - phase_s * SECOND - window(now) * interval < HOUR;
 }
 

@@ -32,7 +32,10 @@ export async function compose(deps: WakeDeps, wake: WakeWork, push: boolean): Pr
         )
         .bind(since),
     );
-    const facts = await readFacts(db, rows.map((r) => r.incident_id));
+    const facts = await readFacts(
+      db,
+      rows.map((r) => r.incident_id),
+    );
     return facts.length > 0 ? composeDigest({ ...frame, incidents: facts, since }) : null;
   }
   if (wake.event === "blind") return composeBlindWake(deps, wake, frame);

@@ -1,7 +1,7 @@
 import { auditStatement } from "../audit";
 import { newId } from "../kernel/ids";
 import type { Runtime } from "../kernel/runtime";
-import { deliver, type DeliverResult } from "./deliver";
+import { type DeliverResult, deliver } from "./deliver";
 import { BURST_WINDOW, type Gate, gate } from "./gate";
 import { compose, fold, shareThread } from "./wake.compose";
 import {

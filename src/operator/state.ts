@@ -11,8 +11,11 @@ export const STATE_WORD: Record<State, string> = {
   maintenance: "Maintenance",
 };
 
+/** Worst first. */
+export const STATES: State[] = ["down", "degraded", "unknown", "maintenance", "ok"];
+
 /** The order of the overview: what needs a person first. */
-export const STATE_RANK: Record<State, number> = { down: 0, degraded: 1, unknown: 2, maintenance: 3, ok: 4 };
+export const STATE_RANK = Object.fromEntries(STATES.map((s, i) => [s, i])) as Record<State, number>;
 
 const FROM_STATUS: Record<Status, State> = {
   healthy: "ok",

@@ -34,3 +34,26 @@ export function nextHour(hour: number, zone: string, now: number): number {
   const fixed = Math.abs(off) <= 120 ? guess + off * MINUTE : guess;
   return fixed > now ? fixed : fixed + DAY;
 }
+
+/** "2026-11-20 14:00" (or with T, or ISO with an offset) read as a time on the clock of `zone`; null when it is no time. ms. */
+export function zonedTime(text: string, zone: string): number | null {
+  const m = /^(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d)$/.exec(text.trim());
+  if (!m) {
+    const at = /(Z|[+-]\d\d:?\d\d)$/.test(text.trim()) ? Date.parse(text.trim()) : Number.NaN;
+    return Number.isNaN(at) ? null : at;
+  }
+  const [y, mo, d, h, mi] = m.slice(1).map(Number) as [number, number, number, number, number];
+  const wall = Date.UTC(y, mo - 1, d, h, mi);
+  if (new Date(wall).getUTCDate() !== d || h > 23 || mi > 59) return null;
+  // The offset at the guess may differ from the one at the answer by a change of summer time; twice settles it.
+  let at = wall;
+  for (let i = 0; i < 2; i++) at = wall - offsetOf(at, zone);
+  return at;
+}
+
+/** How far a zone's clock is ahead of UTC at a moment, ms (whole minutes). */
+function offsetOf(at: number, zone: string): number {
+  const ahead = minutesOf(at, zone) - minutesOf(at, "UTC");
+  // A zone is at most 14 h ahead and 12 h behind, so a difference beyond that has crossed midnight.
+  return (ahead > 840 ? ahead - 1440 : ahead < -720 ? ahead + 1440 : ahead) * MINUTE;
+}

@@ -3,11 +3,13 @@ import { commit } from "../kernel/d1";
 import { describe } from "../kernel/errors";
 import type { Runtime } from "../kernel/runtime";
 import { dueTargets, isNews, overdue, SHARD_SIZE, shards } from "./due";
+import { fresh, step } from "./incident";
 import { activeAt } from "./maintenance";
 import { readLiveWindows } from "./maintenance.store";
+import { policyOf } from "./policy";
 import { packStatement } from "./sample.store";
 import { type Looked, runShard } from "./shard";
-import { readDueRows, readStates, readTargetsByNum } from "./target.store";
+import { readDueRows, readStates, readTargetsByNum, saveFirstLook } from "./target.store";
 import type { Snapshot } from "./types";
 import { readCycle } from "./watcher";
 
@@ -120,12 +122,24 @@ export async function lookAndPack(
     snapshot,
     maintenance: activeAt(windows, target.id, snapshot.at) !== null,
   }));
-  const { rows } = await commit(db, [packStatement(db, { cycleAt, shard, samples })]);
-  const fresh = looked.filter(({ target, snapshot }, i) =>
-    isNews(states.get(target.id)!, snapshot, samples[i]!.maintenance),
+  const first = looked.filter(
+    ({ target, snapshot }) => states.get(target.id)?.version === 0 && snapshot.status === "healthy",
   );
-  await tellObjects(deps, fresh);
-  return { rows, news: fresh.length };
+  const { rows } = await commit(db, [
+    packStatement(db, { cycleAt, shard, samples }),
+    ...first.map((l) => firstLook(deps, l)),
+  ]);
+  const news = looked.filter(
+    (l, i) => !first.includes(l) && isNews(states.get(l.target.id)!, l.snapshot, samples[i]!.maintenance),
+  );
+  await tellObjects(deps, news);
+  return { rows, news: news.length };
+}
+
+function firstLook({ db, runtime }: CycleDeps, { target, snapshot }: Looked): D1PreparedStatement {
+  const look = { type: "look", snapshot, severity: "info", maintenance: false, new_id: "" } as const;
+  const { machine } = step(fresh(target.created_at), look, policyOf(target, runtime.config));
+  return saveFirstLook(db, target.id, machine);
 }
 
 /** Six at a time, so that objects and probes together stay inside the connection limit. */

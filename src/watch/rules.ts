@@ -106,7 +106,7 @@ export async function readCounts(
            AND json_extract(details, '$.reasoning_error') <> 'unconfigured'`,
       )
       .bind(since),
-    db.prepare("SELECT COUNT(*) AS n FROM notice_attempt WHERE state = 'failed' AND started_at >= ?").bind(since),
+    db.prepare("SELECT COUNT(*) AS n FROM notice_attempt WHERE state IN ('failed', 'unknown') AND started_at >= ?").bind(since),
     db.prepare("SELECT last_ok_at AS n FROM listener_state WHERE name = 'dead_man'"),
   ]);
   const n = (r: D1Result<{ n: number | null }> | undefined): number => r?.results[0]?.n ?? 0;

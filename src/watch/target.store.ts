@@ -198,5 +198,17 @@ export function saveState(db: D1Database, id: string, version: number, m: Machin
     );
 }
 
+/**
+ * The state after a target's very first look, when that was healthy: written by the cycle beside its pack, so that a healthy
+ * target never needs an object. It writes nothing once an object (or another cycle) has.
+ */
+export function saveFirstLook(db: D1Database, id: string, m: Machine): D1PreparedStatement {
+  return db
+    .prepare(
+      "UPDATE target_state SET version = 1, status = ?, reason = ?, since = ?, machine = ? WHERE target_id = ? AND version = 0",
+    )
+    .bind(m.status, m.reason, m.since, JSON.stringify(m), id);
+}
+
 /** True for the error that a lost optimistic lock raises. */
 export const lostRace = (error: unknown): boolean => String(error).includes("target_state.version");

@@ -22,10 +22,14 @@ const OPERATOR = String(vars()["REVEILLE_OPERATOR_TOKEN"]);
 const call = (path: string, init: RequestInit): Promise<Response> =>
   exports.default.fetch(new Request(`http://reveille.test${path}`, init));
 
+type Send = (request: Request) => Response | Promise<Response>;
+const live: Send = (request) => exports.default.fetch(request);
+
 async function slackPost(
   path: string,
   body: string | Uint8Array<ArrayBuffer>,
   more: Record<string, string> = {},
+  send = live,
 ): Promise<Response> {
   const ts = String(Math.floor(Date.now() / 1000));
   const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;

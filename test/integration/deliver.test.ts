@@ -5,6 +5,7 @@ import type { Channel, DeliverResult, Notice } from "../../src/notify";
 import { createActions, deliver, giveBackAction, useAction } from "../../src/notify";
 import { LEASE } from "../../src/notify/attempts";
 import { slackChannel } from "../../src/notify/channels/slack.channel";
+import { claimAttempt } from "../../src/notify/notice.store";
 import { control, handClock, ledger, notice, runtimeWith } from "./notify-kit";
 
 /**
@@ -258,6 +259,19 @@ describe("crash and race", () => {
     const log = await ledger();
     expect([log.calls.length, log.slack.length]).toEqual([2, 1]);
   });
+});
+
+test("a run with an old view can't start a second channel while one is sending or has sent", async () => {
+  const n = notice();
+  const claim = (channel: "slack" | "telegram", at: number) => claimAttempt(env.DB, n, null, channel, 1, at);
+  const id = await claim("slack", 1);
+  expect(id).toEqual(expect.any(Number));
+  expect(await claim("telegram", 2)).toBeNull();
+  const state = env.DB.prepare("UPDATE notice_attempt SET state = ? WHERE id = ?");
+  await state.bind("sent", id).run();
+  expect(await claim("telegram", 3)).toBeNull();
+  await state.bind("failed", id).run();
+  expect(await claim("telegram", 4)).toEqual(expect.any(Number));
 });
 
 describe("threads and root messages", () => {

@@ -4,7 +4,7 @@ import { type Clock, makeClock } from "../../src/kernel/clock";
 import { newId } from "../../src/kernel/ids";
 import { type Runtime, runtimeOf } from "../../src/kernel/runtime";
 import type { Notice } from "../../src/notify";
-import type { Behaviour, Ledger } from "../support/platforms";
+import type { Behaviour, Ledger } from "../support/platforms.types";
 
 /** What the notice tests share: the stand-in's switches, a clock they can turn, and a notice. */
 

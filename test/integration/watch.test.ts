@@ -190,21 +190,22 @@ describe("a broken service becomes an incident, a notice and a recovery", () => 
     expect(await slack()).toEqual([]);
   });
 
-  it("garbage from a vendor is schema drift: a warning, never healthy, never a throw (acceptance 11)", async () => {
+  it("a vendor target without its credential is grey, names the binding, and never alerts", async () => {
     const made = await api("POST", "/targets", {
-      id: "fly-drift",
-      name: "fly-drift",
+      id: "fly-unset",
+      name: "fly-unset",
       kind: "fly",
       config: { apps: ["web"], api_url: `${vendors}/fly` },
       credentials: { token: "WATCH_MISSING" },
     });
     expect(made.status).toBe(201);
     await tick();
-    expect((await api<{ status: string; reason: string }>("GET", "/targets/fly-drift")).body).toMatchObject({
+    expect((await api<{ status: string; reason: string }>("GET", "/targets/fly-unset")).body).toMatchObject({
       status: "unknown",
       reason: "not_configured",
     });
-    expect(await incidentsOf("fly-drift")).toEqual([]);
+    expect((await api<{ error: string }>("POST", "/targets/fly-unset/look")).body.error).toContain("WATCH_MISSING");
+    expect(await incidentsOf("fly-unset")).toEqual([]);
   });
 
   it("the same wake message twice, and two at once, is one notice (acceptance 4)", async () => {

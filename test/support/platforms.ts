@@ -1,6 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Behaviour, HookCall, Ledger, Platform } from "./platforms.types";
 import { testVars } from "./test-vars";
 
 /**
@@ -8,67 +9,6 @@ import { testVars } from "./test-vars";
  * API under `/telegram`, the notice webhook at `/hook`. `POST /_control` sets how each behaves, `GET /_ledger` tells what it
  * received: the oracle of tests and drills.
  */
-
-export type Mode =
-  | "ok"
-  | "ratelimited"
-  | "5xx"
-  /** Never answers and does nothing. */
-  | "hang"
-  | "invalid_auth"
-  /** The platform's own refusal: `error` names it. */
-  | "ok_false"
-  /** Does the work, then never answers: the caller can't know. */
-  | "apply_then_hang"
-  /** An HTML page with status 200, as a proxy in the way gives. */
-  | "html"
-  | "redirect";
-
-export interface Behaviour {
-  mode: Mode;
-  /** How many calls it holds for; then `ok` again. Default: until changed. */
-  times?: number;
-  error?: string;
-  retry_after?: number;
-  /** Milliseconds before each answer. */
-  delay?: number;
-}
-
-export interface SlackMessage {
-  channel: string;
-  ts: string;
-  text: string;
-  blocks: unknown[];
-  thread_ts: string | null;
-  reply_broadcast: boolean;
-  client_msg_id: string | null;
-  edits: { text: string; blocks: unknown[] }[];
-}
-export interface TelegramMessage {
-  chat_id: string;
-  message_id: number;
-  text: string;
-  entities: unknown[];
-  reply_markup: unknown;
-  reply_to: number | null;
-  edits: { text: string; reply_markup: unknown }[];
-}
-export interface HookCall {
-  signature: "ok" | "bad" | "missing";
-  timestamp: string | null;
-  idempotency_key: string | null;
-  content_type: string | null;
-  body: unknown;
-}
-export interface Ledger {
-  /** Every call, also refused ones, in order. Tokens are not kept. */
-  calls: { platform: Platform; method: string; mode: Mode; at: number }[];
-  slack: SlackMessage[];
-  telegram: TelegramMessage[];
-  telegram_answers: { callback_query_id: string; text: string | null; show_alert: boolean }[];
-  webhook: HookCall[];
-}
-type Platform = "slack" | "telegram" | "webhook";
 
 export interface PlatformsOptions {
   slackToken?: string;

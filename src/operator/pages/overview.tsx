@@ -5,7 +5,7 @@ import { Pager, Section, StateLine, Time } from "../components";
 import type { PageContext, Part } from "../context";
 import { Sparkline, UptimeBar } from "../graphs";
 import type { Counts, OverviewRow } from "../overview";
-import { STATE_WORD, type State } from "../state";
+import { STATE_WORD, STATES, type State } from "../state";
 import type { OverviewFacts } from "../targets.store";
 import { FirstSteps } from "./first-steps";
 
@@ -26,8 +26,6 @@ export interface OverviewData {
   state: State | null;
   text: string;
 }
-
-const ORDER: State[] = ["down", "degraded", "unknown", "maintenance", "ok"];
 
 /** The answer in words: what is wrong, or since when nothing was. */
 export function verdict(t: OverviewTargets, f: OverviewFacts | null, now: number): string {
@@ -115,7 +113,7 @@ const Row: FC<{ ctx: PageContext; row: OverviewRow }> = ({ ctx, row }) => {
 };
 
 const Filters: FC<{ data: OverviewData; t: OverviewTargets }> = ({ data, t }) => {
-  const shown = ORDER.filter((s) => t.counts[s] > 0);
+  const shown = STATES.filter((s) => t.counts[s] > 0);
   const to = (s: State | null): string => {
     const q = new URLSearchParams();
     if (s) q.set("state", s);

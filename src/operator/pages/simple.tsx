@@ -1,5 +1,4 @@
 import type { FC } from "hono/jsx";
-import type { PageContext } from "../context";
 
 /** Sign in with a single-use code. */
 export const LoginPage: FC<{ problem?: string | null; next?: string | null }> = ({ problem, next }) => (
@@ -38,7 +37,7 @@ export const LoginPage: FC<{ problem?: string | null; next?: string | null }> = 
 );
 
 /** Nothing here: says what was looked for and where to search. */
-export const NotFoundPage: FC<{ ctx: PageContext; what?: string; id?: string }> = ({ what, id }) => (
+export const NotFoundPage: FC<{ what?: string; id?: string }> = ({ what, id }) => (
   <>
     <h1>{what && id ? `No ${what} ${id}.` : "No such page."}</h1>
     <p class="lead">

@@ -26,7 +26,6 @@ export interface TargetData {
   since: number;
   incident: { id: string; title: string } | null;
   next_look_at: number | null;
-  rehearsing: boolean;
   policy: { confirm: number; confirm_unreachable: number; recover: number };
   envelope: string;
   credentials: { role: string; binding: string; present: boolean }[];

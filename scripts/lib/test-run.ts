@@ -1,0 +1,100 @@
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readArgs } from "./args";
+import { EXIT } from "./exit";
+import { ROOT } from "./paths";
+import { makeTerm, seconds, type Term } from "./term";
+
+export interface Count {
+  passed: number;
+  failed: number;
+}
+
+/** What vitest's JSON reporter writes, as far as it is counted here. */
+interface VitestReport {
+  numPassedTests: number;
+  numFailedTests: number;
+  testResults: { status: string; assertionResults: { status: string }[] }[];
+}
+
+/**
+ * Adds up a vitest run. A file that fails without a failed test (it could not be loaded) counts as one, and so does a run
+ * that ends badly with nothing failed (an unhandled error), or that left no report.
+ */
+export function countTests(report: VitestReport | null, exitCode: number): Count {
+  if (!report) return { passed: 0, failed: 1 };
+  const broken = report.testResults.filter(
+    (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
+  ).length;
+  const failed = report.numFailedTests + broken;
+  return { passed: report.numPassedTests, failed: failed === 0 && exitCode !== 0 ? 1 : failed };
+}
+
+const CONFIGS = ["tsconfig.json", "tsconfig.test.json", "tsconfig.node.json"];
+
+/** `npm test`: types, lint, all tests, offline; the last line is `N passed, N failed`. */
+export async function main(): Promise<number> {
+  const args = readArgs({
+    command: "npm test --",
+    what: "Types, lint and all tests. Words are a filter for the names of test files (then only those run, after types and lint).",
+    positionals: ["FILTER..."],
+  });
+  const term = makeTerm();
+  const total: Count = { passed: 0, failed: 0 };
+  const add = (count: Count): void => {
+    total.passed += count.passed;
+    total.failed += count.failed;
+  };
+  for (const config of CONFIGS) add(await step(term, `types ${config}`, "tsc", ["--noEmit", "-p", config]));
+  add(await step(term, "lint", "biome", ["check", "."]));
+  add(await vitest(args.positionals));
+  term.out(`${total.passed} passed, ${total.failed} failed`);
+  return total.failed === 0 ? EXIT.ok : EXIT.missed;
+}
+
+/** Runs one tool of node_modules; it counts as one test. */
+async function step(term: Term, name: string, tool: string, args: string[]): Promise<Count> {
+  const started = performance.now();
+  const ok = (await run(tool, args)) === 0;
+  term.out(
+    `  ${ok ? term.paint("ok", "ok  ") : term.paint("down", "FAIL")} ${name.padEnd(28)} ${seconds(performance.now() - started)}`,
+  );
+  return ok ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+}
+
+async function vitest(filter: string[]): Promise<Count> {
+  const dir = mkdtempSync(join(tmpdir(), "reveille-test-"));
+  const file = join(dir, "report.json");
+  try {
+    const code = await run("vitest", [
+      "run",
+      "--reporter=default",
+      "--reporter=json",
+      `--outputFile.json=${file}`,
+      ...filter,
+    ]);
+    return countTests(existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as VitestReport) : null, code);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+function run(tool: string, args: string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(join(ROOT, "node_modules/.bin", tool), args, {
+      cwd: ROOT,
+      stdio: "inherit",
+      shell: process.platform === "win32",
+      env: {
+        ...process.env,
+        CLOUDFLARE_CF_FETCH_ENABLED: "false",
+        WRANGLER_SEND_METRICS: "false",
+        VITE_CONFIG_NATIVE_IGNORE_WARNING: "true",
+      },
+    });
+    child.once("error", reject);
+    child.once("close", (code) => resolve(code ?? 1));
+  });
+}
