@@ -1,6 +1,6 @@
 import { startPlatforms } from "../../test/support/platforms";
-import type { RunContext, RunResult, Runner } from "../lib/runner";
-import { openSandbox, type Sandbox, SANDBOX_VARS, seeded, type Service, sleep, startService } from "../lib/sandbox";
+import type { RunContext, Runner, RunResult } from "../lib/runner";
+import { openSandbox, SANDBOX_VARS, type Sandbox, type Service, seeded, sleep, startService } from "../lib/sandbox";
 
 /**
  * kill -9 of the runtime at random points over 200 cycles with faults. The oracle is what the outside saw: the service knows
@@ -57,7 +57,10 @@ const count = (told: Told[], target: string, event: Told["event"]): number =>
 async function run(ctx: RunContext): Promise<RunResult> {
   const random = seeded(ctx.seed);
   const service = await startService();
-  const platforms = await startPlatforms(0, { slackToken: "xoxb-drill-token-000001", webhookSecret: "drill-webhook-secret-01" });
+  const platforms = await startPlatforms(0, {
+    slackToken: "xoxb-drill-token-000001",
+    webhookSecret: "drill-webhook-secret-01",
+  });
   const box = await openSandbox({
     clockRate: RATE,
     vars: {
@@ -88,7 +91,13 @@ async function drill(
   const subjects: Subject[] = [];
   for (let i = 0; i < TARGETS; i++) {
     const id = `t-${String(i).padStart(2, "0")}`;
-    await box.api.call("POST", "/api/v1/targets", { id, name: id, kind: "http", every: "1m", config: { url: `${service.url}/${id}` } });
+    await box.api.call("POST", "/api/v1/targets", {
+      id,
+      name: id,
+      kind: "http",
+      every: "1m",
+      config: { url: `${service.url}/${id}` },
+    });
     subjects.push({ id, phase: "up", since: -REST, fault: null });
   }
   const faults: Fault[] = [];
@@ -114,7 +123,11 @@ async function drill(
     ctx.progress.update("kill -9", `${cycle + 1} of ${CYCLES}   ${said}`);
   }
   // Everything that is broken mends, and what is under way may end, without kills.
-  for (let rest = 0; rest < PATIENCE && subjects.some((s) => s.phase !== "up") && !ctx.signal.aborted; rest++, cycle++) {
+  for (
+    let rest = 0;
+    rest < PATIENCE && subjects.some((s) => s.phase !== "up") && !ctx.signal.aborted;
+    rest++, cycle++
+  ) {
     const told = await outside(platforms);
     lost += advance(subjects, faults, told, service, cycle, random, false);
     await Promise.all([box.rt.tick().catch(() => {}), sleep(1_000)]);
@@ -151,7 +164,8 @@ function advance(
         lost++;
         mend(s, service, cycle);
       }
-    } else if (s.phase === "told" && (cycle - s.since > 3 + random() * 6 || !mayBreak) && pending() < AT_ONCE) mend(s, service, cycle);
+    } else if (s.phase === "told" && (cycle - s.since > 3 + random() * 6 || !mayBreak) && pending() < AT_ONCE)
+      mend(s, service, cycle);
     else if (s.phase === "mending") {
       if (count(told, s.id, "recovered") >= own) {
         s.fault!.recovered = cycle;

@@ -46,6 +46,7 @@ export async function applySeed(api: Api, entries: SeedEntry[], dataDir: string)
 }
 
 interface Stored {
+  kind: string;
   config: Record<string, unknown>;
   credentials: Record<string, string>;
   thresholds: Record<string, unknown>;
@@ -60,8 +61,16 @@ async function find(api: Api, id: string): Promise<Stored | null> {
   }
 }
 
-/** The entry as a PATCH that leaves nothing of the old target: keys it no longer has are null, which removes them. */
-function replacing(found: Stored, { target }: SeedEntry): unknown {
+/**
+ * The entry as a PATCH that leaves nothing of the old target: keys it no longer has are null, which removes them.
+ * @throws when the kind differs, which a PATCH can't change.
+ */
+function replacing(found: Stored, entry: SeedEntry): unknown {
+  const { id, kind, ...target } = entry.target;
+  if (kind !== found.kind)
+    throw new Error(
+      `${id} is stored as ${found.kind}; a kind can't be changed. Delete that target first, or give this one another id.`,
+    );
   const over = (old: object | undefined, now: object): object => ({
     ...Object.fromEntries(Object.keys(old ?? {}).map((key) => [key, null])),
     ...now,

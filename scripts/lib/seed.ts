@@ -88,14 +88,15 @@ function privateAddresses(target: TargetInput, allow: AllowEntry[]): { field: st
 /** Where in the text an issue is: the unknown key itself, or the deepest part of its path that exists. */
 function offsetOf(item: Node, issue: z.core.$ZodIssue): number | undefined {
   const path = issue.path.map(String);
-  if (issue.code === "unrecognized_keys") return offsetAt(item, [...path, issue.keys[0] ?? ""]);
-  return offsetAt(item, path);
+  return offsetAt(item, issue.code === "unrecognized_keys" ? [...path, issue.keys[0] ?? ""] : path);
 }
 
 function offsetAt(item: Node, path: string[]): number | undefined {
   let node: Node = item;
   let offset = item.range?.[0];
-  for (const step of path) {
+  // `url:` of the short form stands beside `kind`, not under `config`.
+  const steps = path[0] === "config" && isMap(item) && !item.has("config") ? path.slice(1) : path;
+  for (const step of steps) {
     if (isMap(node)) {
       const pair = node.items.find((p) => String(isScalar(p.key) ? p.key.value : p.key) === step);
       if (!pair) break;

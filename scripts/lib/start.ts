@@ -24,16 +24,17 @@ export async function main(): Promise<number> {
     notes: ["", "PORT=8788 npm start uses another port. All settings: docs/configuration.md"],
   });
   const term = makeTerm();
-  const made = createVarsFile(join(ROOT, VARS_FILE));
-  const vars = localVars(readVarsFile(join(ROOT, VARS_FILE)), process.env);
-  const port = await requirePort(readPort(readVar(vars, "PORT")));
-  const publicUrl = readVar({ ...vars }, "REVEILLE_PUBLIC_URL");
+  const file = join(ROOT, VARS_FILE);
+  const before = localVars(readVarsFile(file), process.env);
+  const port = await requirePort(readPort(readVar(before, "PORT")));
+  const seed = readSeed(before);
+  const made = createVarsFile(file);
+  const vars = localVars(readVarsFile(file), process.env);
   const local: Vars = {
     ...vars,
-    REVEILLE_PUBLIC_URL: vars["REVEILLE_PUBLIC_URL"]?.trim() ? publicUrl : `http://localhost:${port}`,
+    REVEILLE_PUBLIC_URL: vars["REVEILLE_PUBLIC_URL"]?.trim() || `http://localhost:${port}`,
   };
   requireOperatorToken(local);
-  const seed = readSeed(local);
   const dataDir = resolve(ROOT, readVar(local, "REVEILLE_DATA_DIR"));
   greet(term, dataDir);
   row(
@@ -157,13 +158,16 @@ function nextLine(): string {
   return `Next  ${offers.join("   ·   ")}`;
 }
 
-/** Resolves at the first Ctrl-C or SIGTERM; a second one ends at once. */
+/** A starter such as tsx may pass on a signal that the terminal has already sent: within this time two are one, ms. */
+const SAME_SIGNAL_MS = 1_000;
+
+/** Resolves at the first Ctrl-C or SIGTERM; another one a while later ends at once. */
 function interrupted(): Promise<void> {
   return new Promise((done) => {
-    let seen = false;
+    let first: number | null = null;
     const stop = (): void => {
-      if (seen) process.exit(EXIT.interrupted);
-      seen = true;
+      if (first !== null && performance.now() - first > SAME_SIGNAL_MS) process.exit(EXIT.interrupted);
+      first ??= performance.now();
       done();
     };
     process.on("SIGINT", stop);

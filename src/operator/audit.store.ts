@@ -50,7 +50,9 @@ export async function searchAudit(
   }
   const from = indexed || chips.length === 0 ? "audit" : `(SELECT * FROM audit ORDER BY id DESC LIMIT ${SCAN})`;
   const rows = await all<AuditLine>(
-    db.prepare(`SELECT * FROM ${from} WHERE ${where.join(" AND ")} ORDER BY id DESC LIMIT ?`).bind(...values, limit + 1),
+    db
+      .prepare(`SELECT * FROM ${from} WHERE ${where.join(" AND ")} ORDER BY id DESC LIMIT ?`)
+      .bind(...values, limit + 1),
   );
   const page = rows.slice(0, limit);
   return { rows: page, next: rows.length > limit ? (page.at(-1)?.id ?? null) : null };

@@ -11,14 +11,19 @@ export const dropOldCodes = (db: D1Database, before: number): D1PreparedStatemen
 /** Marks a code used and says whether this call did it: two readers of one code can't both win. */
 export async function useCode(db: D1Database, hash: string, now: number): Promise<boolean> {
   const row = await db
-    .prepare("UPDATE login_code SET used_at = ?1 WHERE hash = ?2 AND used_at IS NULL AND expires_at > ?1 RETURNING hash")
+    .prepare(
+      "UPDATE login_code SET used_at = ?1 WHERE hash = ?2 AND used_at IS NULL AND expires_at > ?1 RETURNING hash",
+    )
     .bind(now, hash)
     .first();
   return row !== null;
 }
 
 /** Why a code was refused, for words. */
-export async function readCode(db: D1Database, hash: string): Promise<{ used_at: number | null; expires_at: number } | null> {
+export async function readCode(
+  db: D1Database,
+  hash: string,
+): Promise<{ used_at: number | null; expires_at: number } | null> {
   return db.prepare("SELECT used_at, expires_at FROM login_code WHERE hash = ?").bind(hash).first();
 }
 
@@ -30,7 +35,10 @@ export async function insertSession(db: D1Database, hash: string, now: number, e
 }
 
 export async function sessionAlive(db: D1Database, hash: string, now: number): Promise<boolean> {
-  const row = await db.prepare("SELECT 1 FROM operator_session WHERE hash = ? AND expires_at > ?").bind(hash, now).first();
+  const row = await db
+    .prepare("SELECT 1 FROM operator_session WHERE hash = ? AND expires_at > ?")
+    .bind(hash, now)
+    .first();
   return row !== null;
 }
 

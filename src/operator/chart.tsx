@@ -121,10 +121,18 @@ export const LatencyChart: FC<{ ctx: PageContext; data: ChartData }> = ({ ctx, d
   const y = (v: number): number => BASE - (Math.min(v, top) / top) * (BASE - TOP);
   const wide = W / slots.length;
   const strip = (pick: (s: ChartSlot) => boolean): string =>
-    slots.map((s, i) => (pick(s) ? `M${round(x(i))} ${BASE + 3}h${round(wide)}v${STRIP - BASE - 3}h-${round(wide)}z` : "")).join("");
+    slots
+      .map((s, i) => (pick(s) ? `M${round(x(i))} ${BASE + 3}h${round(wide)}v${STRIP - BASE - 3}h-${round(wide)}z` : ""))
+      .join("");
   const dots =
     to - from <= DAY
-      ? raw.map((s) => (s.max !== null ? `M${round(((s.at - from) / (to - from)) * W)} ${round(y(s.max))}h.01` : "")).join("")
+      ? raw
+          .map((s) =>
+            s.max !== null && s.max > (s.p95 ?? 0)
+              ? `M${round(((s.at - from) / (to - from)) * W)} ${round(y(s.max))}h.01`
+              : "",
+          )
+          .join("")
       : "";
   const ticks = Array.from({ length: 5 }, (_, i) => from + ((to - from) * i) / 4);
   const tick = (at: number): string => (to - from <= DAY ? hourMinute(at, ctx.zone) : day(at, ctx.zone));
@@ -154,8 +162,24 @@ export const LatencyChart: FC<{ ctx: PageContext; data: ChartData }> = ({ ctx, d
           d={[0, 1, 2, 3, 4].map((k) => `M0 ${round(y((top * k) / 4))}h${W}`).join("")}
         />
         <path class="area" d={area(slots, x, y)} />
-        <path class="p95" vector-effect="non-scaling-stroke" d={linePath(slots.map((s) => s.p95), x, y)} />
-        <path class="p50" vector-effect="non-scaling-stroke" d={linePath(slots.map((s) => s.p50), x, y)} />
+        <path
+          class="p95"
+          vector-effect="non-scaling-stroke"
+          d={linePath(
+            slots.map((s) => s.p95),
+            x,
+            y,
+          )}
+        />
+        <path
+          class="p50"
+          vector-effect="non-scaling-stroke"
+          d={linePath(
+            slots.map((s) => s.p50),
+            x,
+            y,
+          )}
+        />
         {dots && <path class="max" vector-effect="non-scaling-stroke" d={dots} />}
         {unknown && <path fill="url(#hatch)" d={unknown} />}
         {maint && <path fill="url(#stripe)" d={maint} />}
@@ -166,8 +190,7 @@ export const LatencyChart: FC<{ ctx: PageContext; data: ChartData }> = ({ ctx, d
         ))}
       </div>
       <figcaption class="sub">
-        p50 line, band to p95{dots ? ", dots are the slowest look" : ""}.
-        {unknown && " Hatched: could not see."}
+        p50 line, band to p95{dots ? ", dots are the slowest look" : ""}.{unknown && " Hatched: could not see."}
         {maint && " Striped: maintenance."}
         {data.incidents.length > 0 && " Tinted: incident."}
       </figcaption>

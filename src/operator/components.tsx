@@ -1,5 +1,5 @@
 import type { Child, FC } from "hono/jsx";
-import { clockTime, dayTime, duration, fullTime, hourMinute, ago, shortId } from "../kernel/format";
+import { ago, clockTime, dayTime, duration, fullTime, hourMinute, shortId } from "../kernel/format";
 import type { PageContext, Part } from "./context";
 import { STATE_WORD, type State, type StateView } from "./state";
 
@@ -46,7 +46,11 @@ export const StateLine: FC<{ ctx: PageContext; view: StateView }> = ({ ctx, view
  * A moment: relative up to seven days, then a date; the exact time is in the `title`. `as="for"` reads "3 min" (a span up to
  * now), `as="in"` a moment ahead, `as="clock"` the time of day with seconds.
  */
-export const Time: FC<{ ctx: PageContext; at: number; as?: "ago" | "for" | "in" | "clock" | "date" }> = ({ ctx, at, as = "ago" }) => {
+export const Time: FC<{ ctx: PageContext; at: number; as?: "ago" | "for" | "in" | "clock" | "date" }> = ({
+  ctx,
+  at,
+  as = "ago",
+}) => {
   const gap = ctx.now - at;
   const far = Math.abs(gap) >= WEEK;
   const text =
@@ -57,8 +61,8 @@ export const Time: FC<{ ctx: PageContext; at: number; as?: "ago" | "for" | "in" 
         : as === "in" && gap >= 0
           ? "due"
           : as === "date" || far
-          ? dayTime(at, ctx.zone, ctx.now)
-          : ago(at, ctx.now, ctx.zone);
+            ? dayTime(at, ctx.zone, ctx.now)
+            : ago(at, ctx.now, ctx.zone);
   const ticks = as !== "clock" && as !== "date" && !far;
   return (
     <time datetime={new Date(at).toISOString()} title={fullTime(at, ctx.zone)} {...(ticks ? { "data-rel": as } : {})}>
@@ -108,8 +112,8 @@ export function Section<T>(props: {
         props.children(part.value)
       ) : (
         <div class="box err" role="alert">
-          Can't read {part.what}: store error <code>{part.code}</code>, request <code>{ctx.request}</code>. The watch runs apart
-          from this page. <a href={ctx.path}>Try again</a>
+          Can't read {part.what}: store error <code>{part.code}</code>, request <code>{ctx.request}</code>. The watch
+          runs apart from this page. <a href={ctx.path}>Try again</a>
         </div>
       )}
     </section>

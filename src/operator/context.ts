@@ -34,5 +34,11 @@ export interface ShellData {
   blind: boolean;
   unread: number;
   open: number;
-  switches: { paused: boolean; killed: boolean; muted_until: number | null; unreadable: boolean; changes: Record<string, { at: number; by: string }> };
+  switches: {
+    paused: boolean;
+    killed: boolean;
+    muted_until: number | null;
+    unreadable: boolean;
+    changes: Record<string, { at: number; by: string }>;
+  };
 }

@@ -31,11 +31,16 @@ export function barLabel(days: (State | null)[]): string {
 
 /** 30 days, oldest first; null = nobody looked, drawn hollow like unknown. `titles` adds a native title a slot. */
 export const UptimeBar: FC<{ days: (State | null)[]; titles?: string[] }> = ({ days, titles }) => {
-  const by = (state: State): string =>
-    days.map((d, i) => ((d ?? "unknown") === state ? rect(i, state) : "")).join("");
+  const by = (state: State): string => days.map((d, i) => ((d ?? "unknown") === state ? rect(i, state) : "")).join("");
   const maint = by("maintenance");
   return (
-    <svg class="bar" viewBox={`0 0 ${days.length * SLOT} ${HIGH}`} preserveAspectRatio="none" role="img" aria-label={barLabel(days)}>
+    <svg
+      class="bar"
+      viewBox={`0 0 ${days.length * SLOT} ${HIGH}`}
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={barLabel(days)}
+    >
       {(["ok", "degraded", "down", "unknown"] as const).map((s) => {
         const d = by(s);
         return d ? <path class={`f-${s}`} d={d} /> : null;

@@ -28,7 +28,9 @@ export function guess(text: string, kind?: string): NewForm {
     return { ...EMPTY, kind: "tcp", address, name: address };
   }
   const local = /^(localhost|127\.|\[::1\])/i.test(typed);
-  const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(typed) ? typed : `${local || bare?.[2] === "80" ? "http" : "https"}://${typed}`;
+  const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(typed)
+    ? typed
+    : `${local || bare?.[2] === "80" ? "http" : "https"}://${typed}`;
   return { ...EMPTY, address: url, name: nameOf(url) };
 }
 

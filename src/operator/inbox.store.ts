@@ -98,6 +98,8 @@ export async function markRead(db: D1Database, key: string | null, now: number):
   const statement =
     key === null
       ? db.prepare("UPDATE notice SET read_at = ? WHERE read_at IS NULL").bind(now)
-      : db.prepare("UPDATE notice SET read_at = ?1 WHERE read_at IS NULL AND (incident_id = ?2 OR id = ?2)").bind(now, key);
+      : db
+          .prepare("UPDATE notice SET read_at = ?1 WHERE read_at IS NULL AND (incident_id = ?2 OR id = ?2)")
+          .bind(now, key);
   return (await statement.run()).meta.changes ?? 0;
 }

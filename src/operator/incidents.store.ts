@@ -77,6 +77,9 @@ export async function othersAt(
 
 /** How many incidents a target has had. */
 export async function countOfTarget(db: D1Database, target: string): Promise<number> {
-  const row = await db.prepare("SELECT COUNT(*) AS n FROM incident WHERE target_id = ?").bind(target).first<{ n: number }>();
+  const row = await db
+    .prepare("SELECT COUNT(*) AS n FROM incident WHERE target_id = ?")
+    .bind(target)
+    .first<{ n: number }>();
   return row?.n ?? 0;
 }

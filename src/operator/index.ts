@@ -1,7 +1,7 @@
 /** What the edge may use of the operator pages. */
 export { ASSETS } from "./assets";
-export { type AuditChip, parseChips } from "./audit-query";
 export { searchAudit } from "./audit.store";
+export { type AuditChip, parseChips } from "./audit-query";
 export {
   type CodeRefusal,
   closeSession,
@@ -33,10 +33,11 @@ export { type NewTargetData, NewTargetPage } from "./pages/new-target";
 export { type OverviewData, OverviewPage, type OverviewTargets } from "./pages/overview";
 export { LoginPage, NotFoundPage, ProblemPage } from "./pages/simple";
 export { EnvelopePage, type EnvelopeRow, SwitchboardPage } from "./pages/switchboard";
-export { DeletePage, type LastLook, RANGES, type Range, type TargetData, TargetPage } from "./pages/target";
+export { RANGES, type Range, type TargetData, TargetPage } from "./pages/target";
+export { DeletePage } from "./pages/target-delete";
+export type { LastLook } from "./pages/target-parts";
 export { readShell, versionTag } from "./shell.store";
-export { STATE_WORD, type State, stateOfStatus } from "./state";
-export { STATES } from "./state";
+export { STATE_WORD, STATES, type State, stateOfStatus } from "./state";
 export { readLastLook, readTargetHistory } from "./target";
 export { findPage, readOverviewFacts, readTargetLines, type TargetLine } from "./targets.store";
 export { nextHour, zonedTime, zoneName, zoneOf } from "./zone";

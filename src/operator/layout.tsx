@@ -48,7 +48,9 @@ const Top: FC<{ ctx: PageContext; shell: ShellData }> = ({ ctx, shell }) => (
           <NavLink item={item} path={ctx.path} shell={shell} />
         ))}
         <details class="more" id="more">
-          <summary>More</summary>
+          <summary aria-current={NAV.some((x) => x.more && here(x.href, ctx.path)) ? "true" : undefined}>
+            More ▾
+          </summary>
           <div>
             {NAV.filter((x) => x.more).map((item) => (
               <NavLink item={item} path={ctx.path} shell={shell} />
@@ -117,7 +119,13 @@ const Bands: FC<{ ctx: PageContext; shell: ShellData }> = ({ ctx, shell }) => {
         <div class="band held">
           <div>
             Wakes paused{by("paused")}.
-            <Act ctx={ctx} action="/switchboard" label="Resume" kind="plain" fields={{ switch: "paused", on: "0", back: ctx.path }} />
+            <Act
+              ctx={ctx}
+              action="/switchboard"
+              label="Resume"
+              kind="plain"
+              fields={{ switch: "paused", on: "0", back: ctx.path }}
+            />
           </div>
         </div>
       )}
@@ -133,7 +141,13 @@ const Bands: FC<{ ctx: PageContext; shell: ShellData }> = ({ ctx, shell }) => {
           <div>
             Notices go to the inbox only, till {hourMinute(s.muted_until!, ctx.zone)} {zoneName(ctx.zone)}
             {by("muted_until")}.
-            <Act ctx={ctx} action="/switchboard" label="Unmute" kind="plain" fields={{ switch: "muted", on: "0", back: ctx.path }} />
+            <Act
+              ctx={ctx}
+              action="/switchboard"
+              label="Unmute"
+              kind="plain"
+              fields={{ switch: "muted", on: "0", back: ctx.path }}
+            />
           </div>
         </div>
       )}
@@ -204,7 +218,12 @@ const Sheet: FC = () => (
 );
 
 /** The HTML document around any page. `etag` lets the script ask whether anything changed. */
-const Document: FC<{ ctx: PageContext; title: string; etag?: string; children: Child }> = ({ ctx, title, etag, children }) => (
+const Document: FC<{ ctx: PageContext; title: string; etag?: string; children: Child }> = ({
+  ctx,
+  title,
+  etag,
+  children,
+}) => (
   <html lang="en" data-now={String(ctx.now)} data-rate={String(ctx.rate)} data-zone={ctx.zone} data-etag={etag}>
     <head>
       <meta charset="utf-8" />

@@ -17,7 +17,9 @@ export async function readShell(db: D1Database, now: number): Promise<ShellFacts
   const [cycle, unread, open] = await db.batch<{ n: number }>([
     db.prepare("SELECT finished_at AS n FROM cycle WHERE id = 1"),
     // Bounded: the bar shows "99+" from there.
-    db.prepare("SELECT COUNT(*) AS n FROM (SELECT 1 FROM notice WHERE read_at IS NULL ORDER BY created_at DESC LIMIT 100)"),
+    db.prepare(
+      "SELECT COUNT(*) AS n FROM (SELECT 1 FROM notice WHERE read_at IS NULL ORDER BY created_at DESC LIMIT 100)",
+    ),
     db.prepare("SELECT COUNT(*) AS n FROM incident WHERE resolved_at IS NULL"),
   ]);
   const n = (r: D1Result<{ n: number }> | undefined): number => r?.results[0]?.n ?? 0;

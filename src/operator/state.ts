@@ -88,7 +88,13 @@ export function stateView(f: StateFacts, now: number): StateView {
 }
 
 /** The state of a span from its counted looks: the worst that was seen; never up or down when nothing was seen. */
-export function stateOfCounts(c: { ok: number; degraded: number; bad: number; unknown: number; maintenance: number }): State | null {
+export function stateOfCounts(c: {
+  ok: number;
+  degraded: number;
+  bad: number;
+  unknown: number;
+  maintenance: number;
+}): State | null {
   if (c.bad > 0) return "down";
   if (c.degraded > 0) return "degraded";
   if (c.ok > 0) return "ok";

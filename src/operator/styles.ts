@@ -26,7 +26,7 @@ kbd{padding:1px 6px;border:1px solid var(--control);border-radius:var(--r1);back
 .top nav{display:flex;align-items:center;gap:2px;flex:1;min-width:0}
 .top nav a,.more summary{padding:6px 10px;border-radius:var(--r2);color:var(--muted);text-decoration:none;white-space:nowrap;cursor:pointer}
 .top nav a:hover,.more summary:hover{background:var(--sunken);color:var(--text)}
-.top nav a[aria-current]{color:var(--text);font-weight:600;box-shadow:inset 0 -2px var(--accent);border-radius:var(--r2) var(--r2) 0 0}
+.top nav [aria-current]{color:var(--text);font-weight:600;box-shadow:inset 0 -2px var(--accent);border-radius:var(--r2) var(--r2) 0 0}
 .n{display:inline-block;min-width:20px;padding:0 6px;border-radius:10px;background:var(--sunken);color:var(--text);font-size:var(--fs-0);text-align:center;font-variant-numeric:tabular-nums}
 .more{position:relative}.more summary{list-style:none}.more summary::-webkit-details-marker{display:none}
 .more[open]>div{position:absolute;z-index:5;top:100%;left:0;min-width:180px;padding:var(--s2);background:var(--surface);border:1px solid var(--line);border-radius:var(--r2);display:grid;box-shadow:0 6px 20px #0003}
@@ -51,7 +51,7 @@ section{margin:0 0 var(--s5)}
 .flash{margin:var(--s4) auto 0;width:calc(100% - 2*var(--s4));max-width:calc(var(--page) - 2*var(--s4));padding:var(--s2) var(--s4);border:1px solid var(--control);border-left:4px solid var(--ok-fill);background:var(--surface);border-radius:var(--r2)}
 .flash.bad{border-left-color:var(--down-fill)}
 .err{border-left:4px solid var(--down-fill)}
-.cols{display:grid;gap:var(--s5);grid-template-columns:minmax(0,1fr)}
+.cols{display:grid;gap:0 var(--s5);grid-template-columns:minmax(0,1fr)}
 @media(min-width:960px){.cols{grid-template-columns:minmax(0,1fr) 320px}.cols>.side{grid-column:2;grid-row:1/span 9}.cols>.main{grid-column:1}}
 `;
 
@@ -67,8 +67,8 @@ button:hover,.btn:hover{background:var(--sunken)}
 .acts{display:flex;flex-wrap:wrap;gap:var(--s2);align-items:center}
 .acts form{display:contents}
 input,select,textarea{min-height:32px;padding:4px 8px;border:1px solid var(--control);border-radius:var(--r2);background:var(--surface);max-width:100%}
-input[type=checkbox]{min-height:0;width:18px;height:18px;accent-color:var(--accent)}
-.field{display:grid;gap:4px;margin:0 0 var(--s3)}.field>label{font-weight:600;font-size:var(--fs-1)}
+input[type=checkbox],input[type=radio]{min-height:0;width:18px;height:18px;margin:0 6px 0 0;vertical-align:-3px;accent-color:var(--accent)}.btn[aria-current]{border-color:var(--accent);box-shadow:inset 0 0 0 1px var(--accent)}
+.field{display:grid;gap:4px;margin:0 0 var(--s3);min-width:0}.field>label,legend{font-weight:600;font-size:var(--fs-1)}fieldset{border:1px solid var(--line);border-radius:var(--r2);padding:var(--s2) var(--s3) var(--s3)}fieldset>label{font-weight:400!important;margin-top:4px}
 .form{max-width:560px}.row{display:flex;flex-wrap:wrap;gap:var(--s2)}.row>input{flex:1 1 200px;min-width:0}
 .chip{display:inline-flex;align-items:center;gap:6px;padding:1px 8px 1px 6px;border:1px solid transparent;border-radius:var(--r2);font-weight:600;font-size:var(--fs-1);white-space:nowrap}
 .chip svg{width:12px;height:12px;flex:none}.mod{font-size:var(--fs-1);color:var(--muted)}
@@ -87,9 +87,8 @@ tbody th{font-weight:400}
 .long thead th{position:sticky;top:0;background:var(--surface);z-index:1;box-shadow:0 1px var(--line)}
 tbody tr:hover{background:var(--sunken)}tr.at{box-shadow:inset 3px 0 var(--accent)}
 .name{font-weight:600;color:var(--text);text-decoration:none}.name:hover{text-decoration:underline}
-.two>tbody>tr{height:54px}.two .sub{display:block}
-.compact td,.compact th{padding-block:2px}.compact tbody tr{height:var(--row-compact)}.compact .sub{display:inline;margin-left:8px}
-.long tbody tr{content-visibility:auto;contain-intrinsic-size:auto 54px}
+.two>tbody>tr{height:54px}.two span.sub{display:block}.st{min-width:210px}.nw{white-space:nowrap}
+.compact td,.compact th{padding-block:2px}.compact tbody tr{height:var(--row-compact)}.compact th>span.sub{display:inline;margin-left:8px}
 svg.bar{width:180px;height:28px;display:block}svg.spark{width:120px;height:28px;vertical-align:middle}
 .spark path{fill:none;stroke:var(--accent);stroke-width:1.5}
 .wide svg.bar{width:100%;max-width:720px;height:40px}.ends{display:flex;justify-content:space-between;max-width:720px}
@@ -104,7 +103,7 @@ dl{display:grid;grid-template-columns:auto minmax(0,1fr);gap:4px var(--s4);margi
 .tabs{display:flex;flex-wrap:wrap;gap:2px;margin:0 0 var(--s3);border-bottom:1px solid var(--line);padding:0;list-style:none}
 .tabs a{display:block;padding:6px 12px;color:var(--muted);text-decoration:none;border-radius:var(--r2) var(--r2) 0 0}
 .tabs a[aria-current]{color:var(--text);font-weight:600;box-shadow:inset 0 -2px var(--accent)}
-.tl{list-style:none;margin:0;padding:0}.tl>li{display:grid;grid-template-columns:92px 16px minmax(0,1fr);gap:0 var(--s2);padding:6px 0;border-top:1px solid var(--line)}
+.tl{list-style:none;margin:0;padding:0}.tl>li{display:grid;grid-template-columns:132px 16px minmax(0,1fr);gap:0 var(--s2);padding:6px 0;border-top:1px solid var(--line)}
 .tl>li:first-child{border-top:0}.tl svg{width:12px;height:12px;margin-top:6px}.tl .gap{color:var(--muted);font-size:var(--fs-1)}.tl .dot{fill:var(--control)}.tl li:target{background:var(--degraded-bg)}
 .quote{font-family:var(--mono);font-size:var(--fs-1);background:var(--sunken);border-radius:var(--r1);padding:0 4px}
 details>summary{cursor:pointer}summary{border-radius:var(--r1)}
@@ -118,7 +117,7 @@ dialog::backdrop{background:#0008}
 
 /** Phones, touch, forced colours, less motion. */
 const FIT = `
-@media(pointer:coarse),(max-width:719px){button,.btn,input:not([type=checkbox]),select,textarea,.top nav a,.more summary,.tabs a{min-height:var(--tap)}.top nav a,.more summary,.tabs a{display:flex;align-items:center}input[type=checkbox]{width:24px;height:24px}a.name,td a,dd a,.pager a{display:inline-block;min-height:24px}}
+@media(pointer:coarse),(max-width:719px){button,.btn,input:not([type=checkbox],[type=radio]),select,textarea,.top nav a,.more summary,.tabs a{min-height:var(--tap)}.top nav a,.more summary,.tabs a{display:flex;align-items:center}input[type=checkbox],input[type=radio]{width:24px;height:24px}a.name,td a,dd a,.pager a{display:inline-block;min-height:24px}}
 @media(max-width:1000px){.tools input{width:110px}.tools .zone{display:none}}
 @media(max-width:719px){
 .top>div{flex-wrap:wrap;padding:var(--s2) var(--s4) 0;gap:0 var(--s3)}.top nav{order:3;flex:1 0 100%;overflow-x:auto;margin:0 calc(-1*var(--s4));padding:0 var(--s3)}
@@ -126,13 +125,13 @@ const FIT = `
 .more[open]>div{position:fixed;top:104px;left:var(--s3);right:var(--s3)}
 main{padding:var(--s4) var(--s4) 96px}h1{font-size:1.25rem}
 table.t,.t>tbody,.t>tbody>tr,.t>tbody>tr>*{display:block;width:100%}.t>thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
-.t>tbody>tr{padding:var(--s3);border-top:1px solid var(--line);height:auto!important;display:flex;flex-wrap:wrap;gap:2px var(--s3);align-items:center;contain-intrinsic-size:auto 120px}
+.t>tbody>tr{padding:var(--s3);border-top:1px solid var(--line);height:auto!important;display:flex;flex-wrap:wrap;gap:2px var(--s3);align-items:center;content-visibility:auto;contain-intrinsic-size:auto 120px}
 .t>tbody>tr:first-child{border-top:0}.t>tbody>tr>*{width:auto;border:0;padding:0!important;text-align:left}.t>tbody>tr>th:first-child{flex:1 1 50%;min-width:0}
 .t .hide{display:none!important}.t .full{flex:1 0 100%}.t .full svg.bar{width:100%}
-.fold{display:flex;align-items:center;gap:var(--s2);min-height:var(--tap);margin-bottom:var(--s2)}.foldbox{display:inline-block}
+.fold{display:inline-flex;align-items:center;min-height:var(--tap);margin-bottom:var(--s2)}.foldbox{display:inline-block}
 .foldbox:not(:checked)~.wrap tbody.fine{display:none}
 .stick{position:fixed;z-index:4;left:0;right:0;bottom:0;padding:var(--s2) var(--s4);background:var(--surface);border-top:1px solid var(--line)}.stick>*,.stick button{flex:1}
-.tl>li{grid-template-columns:66px 16px minmax(0,1fr)}
+.tl>li{grid-template-columns:70px 14px minmax(0,1fr)}.tl>li>.num .sub{display:block}
 dl{grid-template-columns:1fr}dt{margin-top:6px}}
 @media(forced-colors:active){.chip,.n,.tiles a{border:1px solid}.top nav a[aria-current],.tabs a[aria-current]{outline:2px solid}svg{forced-color-adjust:none}}
 @media(prefers-reduced-motion:reduce){*{scroll-behavior:auto!important;transition:none!important}}

@@ -6,8 +6,8 @@ import {
   expectedMs,
   lastPacked,
   mergeRollups,
-  readLooks,
   type Rollup,
+  readLooks,
   rollupTarget,
   type Sample,
   type Tally,
@@ -15,8 +15,8 @@ import {
   type Uptime,
   uptime,
 } from "../watch";
-import { type State, stateOfCounts } from "./state";
 import { DAYS } from "./history.cache";
+import { type State, stateOfCounts } from "./state";
 
 /** What one target's page reads of its history: 30 days and 24 hours of one target, cut out of the rows by SQLite. */
 
@@ -60,7 +60,15 @@ export async function readTargetHistory(
   // The running hour, and the one before until it is counted (ten minutes after its end), are counted here.
   const live = [hour - HOUR, hour]
     .filter((at) => !counted.some((p) => p.at === at))
-    .map((at) => ({ at, ...rollupTarget(t.num, looks.filter((s) => s.at >= at && s.at < at + HOUR), at, t) }))
+    .map((at) => ({
+      at,
+      ...rollupTarget(
+        t.num,
+        looks.filter((s) => s.at >= at && s.at < at + HOUR),
+        at,
+        t,
+      ),
+    }))
     .filter((r) => r.n > 0);
   // A look of the running hour stands for the time up to now, not up to its end.
   for (const r of live) if (r.at === hour) trim(r.ms, now - hour);

@@ -116,43 +116,28 @@ export async function lookAndPack(
     readLiveWindows(db, runtime.clock.now()),
   ]);
   const steady = targets.filter((t) => !t.paused && states.get(t.id)?.phase === "steady");
-  const looked = await runShard(steady, runtime, db);
-  const samples = looked.map(({ target, snapshot }) => ({
-    num: target.num,
-    snapshot,
-    maintenance: activeAt(windows, target.id, snapshot.at) !== null,
-  }));
-  const first = looked.filter(
-    ({ target, snapshot }) => states.get(target.id)?.version === 0 && snapshot.status === "healthy",
-  );
+  const isPlanned = (l: Looked): boolean => activeAt(windows, l.target.id, l.snapshot.at) !== null;
+  const isFirst = (l: Looked): boolean =>
+    states.get(l.target.id)?.version === 0 && l.snapshot.status === "healthy" && !isPlanned(l);
+  let news = 0;
+  const looked = await runShard(steady, runtime, db, async (l) => {
+    if (isFirst(l) || !isNews(states.get(l.target.id)!, l.snapshot, isPlanned(l))) return;
+    news++;
+    await deps.observe(l.target.id, l.snapshot).catch((error) =>
+      // The next look differs from the stored state again, so nothing is lost but one interval.
+      runtime.log("error", "cycle.observe_failed", { target: l.target.id, error: describe(error) }),
+    );
+  });
+  const samples = looked.map((l) => ({ num: l.target.num, snapshot: l.snapshot, maintenance: isPlanned(l) }));
   const { rows } = await commit(db, [
     packStatement(db, { cycleAt, shard, samples }),
-    ...first.map((l) => firstLook(deps, l)),
+    ...looked.filter(isFirst).map((l) => firstLook(deps, l)),
   ]);
-  const news = looked.filter(
-    (l, i) => !first.includes(l) && isNews(states.get(l.target.id)!, l.snapshot, samples[i]!.maintenance),
-  );
-  await tellObjects(deps, news);
-  return { rows, news: news.length };
+  return { rows, news };
 }
 
 function firstLook({ db, runtime }: CycleDeps, { target, snapshot }: Looked): D1PreparedStatement {
   const look = { type: "look", snapshot, severity: "info", maintenance: false, new_id: "" } as const;
   const { machine } = step(fresh(target.created_at), look, policyOf(target, runtime.config));
   return saveFirstLook(db, target.id, machine);
-}
-
-/** Six at a time, so that objects and probes together stay inside the connection limit. */
-async function tellObjects(deps: CycleDeps, looked: Looked[]): Promise<void> {
-  const queue = [...looked];
-  const worker = async (): Promise<void> => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      const { target, snapshot } = next;
-      await deps.observe(target.id, snapshot).catch((error) =>
-        // The next look differs from the stored state again, so nothing is lost but one interval.
-        deps.runtime.log("error", "cycle.observe_failed", { target: target.id, error: describe(error) }),
-      );
-    }
-  };
-  await Promise.all(Array.from({ length: 6 }, worker));
 }

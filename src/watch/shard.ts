@@ -23,8 +23,16 @@ const notProbed = (at: number): Snapshot => ({
   error: "Not looked at: the cycle ran out of time.",
 });
 
-/** Looks at the targets six wide. A look that throws is that target's snapshot, never the shard's failure. */
-export async function runShard(targets: Target[], runtime: Runtime, db: D1Database): Promise<Looked[]> {
+/**
+ * Looks at the targets six wide. A look that throws is that target's snapshot, never the shard's failure. `tell` is called
+ * with each look as soon as it is made: a target that hangs must not delay the news of the others.
+ */
+export async function runShard(
+  targets: Target[],
+  runtime: Runtime,
+  db: D1Database,
+  tell: (look: Looked) => Promise<void>,
+): Promise<Looked[]> {
   const stop = runtime.clock.wall() + STOP_AFTER;
   const queue = [...targets];
   const out: Looked[] = [];
@@ -35,14 +43,20 @@ export async function runShard(targets: Target[], runtime: Runtime, db: D1Databa
         out.push({ target, snapshot: notProbed(at) });
         continue;
       }
-      try {
-        out.push({ target, snapshot: await lookAt(target, runtime, db) });
-      } catch (error) {
-        runtime.log("error", "look.threw", { target: target.id, error: describe(error) });
-        out.push({ target, snapshot: notProbed(at) });
-      }
+      const look = { target, snapshot: await lookOrSay(target, runtime, db, at) };
+      out.push(look);
+      await tell(look);
     }
   };
   await Promise.all(Array.from({ length: WIDE }, worker));
   return out;
+}
+
+async function lookOrSay(target: Target, runtime: Runtime, db: D1Database, at: number): Promise<Snapshot> {
+  try {
+    return await lookAt(target, runtime, db);
+  } catch (error) {
+    runtime.log("error", "look.threw", { target: target.id, error: describe(error) });
+    return notProbed(at);
+  }
 }

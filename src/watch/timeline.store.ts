@@ -2,7 +2,14 @@ import { MINUTE } from "../kernel/clock";
 import { all } from "../kernel/d1";
 import { type Look, readLooks } from "./look.store";
 import { readPackedOf, type Sample } from "./sample.store";
-import { type AttemptFact, type AuditFact, type LookFact, type TimelineRow, tellStory, type WakeFact } from "./timeline";
+import {
+  type AttemptFact,
+  type AuditFact,
+  type LookFact,
+  type TimelineRow,
+  tellStory,
+  type WakeFact,
+} from "./timeline";
 
 /** What is read around an incident: before the first bad look, and after recovery. */
 const AROUND = 5 * MINUTE;

@@ -60,7 +60,12 @@ export interface LookFact {
   details: Record<string, unknown> | null;
 }
 
-const STATUS_WORD: Record<string, string> = { healthy: "OK", degraded: "Degraded", unhealthy: "Down", unknown: "Unknown" };
+const STATUS_WORD: Record<string, string> = {
+  healthy: "OK",
+  degraded: "Degraded",
+  unhealthy: "Down",
+  unknown: "Unknown",
+};
 const word = (status: unknown): string => STATUS_WORD[String(status)] ?? String(status);
 const plain = (code: unknown): string => String(code).replaceAll("_", " ");
 const short = (ms: number): string => plainSpaces(duration(ms));
@@ -80,6 +85,11 @@ function sayAudit(a: AuditFact): Said | null {
     case "probe.wake_requested":
     case "notification.dispatched":
       return null;
+    case "probe.investigation_completed":
+      // Without an engine the wake's own row says why; there is nothing more to tell.
+      return d["reasoning_error"]
+        ? null
+        : { kind: "audit", source: "reasoning", sentence: `Investigated by ${String(d["model_used"])}` };
     case "probe.state_changed":
       return {
         kind: "state",
@@ -114,16 +124,30 @@ function sayAudit(a: AuditFact): Said | null {
         source: by,
         sentence: d["until"] ? `Snoozed till ${moment(d["until"], a.emitted_at)} by ${by}` : "Snooze ended",
       };
+    case "probe.investigation_completed":
+      return {
+        kind: "audit",
+        source: a.source ?? "Reveille",
+        sentence: d["reasoning_error"] ? `Not investigated: ${plain(d["reasoning_error"])}` : "Investigated",
+      };
     default:
-      return { kind: "audit", source: a.source ?? "Reveille", sentence: `${plain(a.seam)}` };
+      return { kind: "audit", source: a.source ?? "Reveille", sentence: plain(a.seam) };
   }
 }
+
+const DM_WORD: Record<string, string> = {
+  sent: "told",
+  failed_send: "nobody could be told",
+  engine_unavailable_fallback: "told plainly",
+  engine_unavailable_failed_send: "nobody could be told",
+  suppressed: "inbox only",
+};
 
 /** What came of one wake, in words. */
 function sayWake(w: WakeFact): string {
   if (w.stage === "dead") return `Wake (${plain(w.event)}) ended as a dead letter: ${w.last_error ?? "no reason kept"}`;
   if (w.done_at === null) return `Wake (${plain(w.event)}) waits at stage ${plain(w.stage)}`;
-  const told = w.dm_status ? `, notice ${plain(w.dm_status)}` : "";
+  const told = w.dm_status ? `, ${DM_WORD[w.dm_status] ?? plain(w.dm_status)}` : "";
   const why = w.reasoning_error ? `, not investigated (${plain(w.reasoning_error)})` : "";
   return `Wake (${plain(w.event)}) done in ${short(w.done_at - w.created_at)}${told}${why}`;
 }
@@ -157,7 +181,8 @@ export function tellStory(facts: {
   const rows: TimelineRow[] = [];
   for (const a of facts.audit) {
     const said = sayAudit(a);
-    if (said) rows.push({ at: a.emitted_at, ...said, evidence_id: `A${a.id}`, details: { seam: a.seam, ...a.details } });
+    if (said)
+      rows.push({ at: a.emitted_at, ...said, evidence_id: `A${a.id}`, details: { seam: a.seam, ...a.details } });
   }
   for (const w of facts.wakes)
     rows.push({
@@ -184,7 +209,11 @@ export function tellStory(facts: {
       source: l.rehearsal ? "rehearsal" : "probe",
       sentence: `Look: ${word(l.status)}${l.reason === "ok" ? "" : `, ${plain(l.reason)}`}${l.maintenance ? ", in maintenance" : ""}`,
       evidence_id: `L${l.at}`,
-      details: { latency_ms: l.latency_ms, ...(l.error ? { error: l.error } : {}), ...(l.details ? { details: l.details } : {}) },
+      details: {
+        latency_ms: l.latency_ms,
+        ...(l.error ? { error: l.error } : {}),
+        ...(l.details ? { details: l.details } : {}),
+      },
     });
   const rank = (r: TimelineRow): number => ORDER.indexOf(r.kind);
   return rows.sort((a, b) => a.at - b.at || rank(a) - rank(b));

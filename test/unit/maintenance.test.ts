@@ -76,6 +76,49 @@ describe("a cron window", () => {
     expect(spring.map((o) => new Date(o.starts_at).toISOString().slice(0, 10))).toEqual(["2026-03-29", "2026-03-30"]);
   });
 
+  it("never starts in the past while clocks go back, and comes once in the repeated hour", () => {
+    // Berlin, 25 October: 02:00-03:00 happens twice, at 00:00Z and at 01:00Z.
+    const window = made({ cron: "*/30 * * * *", duration_s: 60, zone: "Europe/Berlin" });
+    const starts = nextOccurrences(window, utc("2026-10-24T23:45"), 4).map((o) =>
+      new Date(o.starts_at).toISOString().slice(11, 16),
+    );
+    expect(starts).toEqual(["00:00", "00:30", "02:00", "02:30"]);
+    for (let m = 0; m < 60; m += 5) {
+      const at = utc("2026-10-25T01:01") + m * MINUTE;
+      expect(nextOccurrences(window, at, 1)[0]!.starts_at, new Date(at).toISOString()).toBe(utc("2026-10-25T02:00"));
+      expect(activeAt([{ ...window }], "a", at)).toBeNull();
+    }
+  });
+
+  it("has ascending starts, none over before it is asked for, near every clock change", () => {
+    const changes = [
+      "2026-10-25T01:00",
+      "2026-03-29T01:00",
+      "2026-11-01T06:00",
+      "2026-03-08T07:00",
+      "2026-04-04T15:00",
+    ].map(utc);
+    fc.assert(
+      fc.property(
+        fc.constantFrom("*/30 * * * *", "15 * * * *", "30 2 * * *", "30 1 * * *", "0 0,2 * * *"),
+        fc.constantFrom("Europe/Berlin", "America/New_York", "Australia/Lord_Howe"),
+        fc.constantFrom(...changes),
+        fc.integer({ min: -4 * HOUR, max: 4 * HOUR }),
+        fc.integer({ min: 60, max: 9_000 }),
+        (cron, zone, change, off, duration_s) => {
+          const from = change + off;
+          const list = nextOccurrences(made({ cron, duration_s, zone }), from, 6);
+          expect(list).toHaveLength(6);
+          list.forEach((o, i) => {
+            expect(o.ends_at).toBeGreaterThan(from);
+            if (i > 0) expect(o.starts_at).toBeGreaterThan(list[i - 1]!.starts_at);
+          });
+        },
+      ),
+      { numRuns: 400 },
+    );
+  });
+
   it("names the running occurrence first", () => {
     const at = utc("2026-11-20T01:30");
     expect(nextOccurrences(nightly, at, 3)[0]).toEqual({
@@ -103,7 +146,11 @@ describe("a cron window", () => {
         crons,
         fc.integer({ min: 60, max: 100_000 }),
         fc.constantFrom("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"),
-        fc.array(fc.nat({ max: 10 * DAY }), { minLength: 1, maxLength: 12 }),
+        // Half of the questions fall near the clock change in Berlin, five days after the base.
+        fc.array(
+          fc.oneof(fc.nat({ max: 10 * DAY }), fc.integer({ min: 5 * DAY - 3 * HOUR, max: 5 * DAY + 4 * HOUR })),
+          { minLength: 1, maxLength: 12 },
+        ),
         (cron, duration_s, zone, asks) => {
           const base = utc("2026-10-20T00:00");
           const window = made({ cron, duration_s, zone });

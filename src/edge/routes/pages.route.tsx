@@ -1,4 +1,4 @@
-import { runtime } from "../kit";
+import { describe, ReveilleError } from "../../kernel/errors";
 import {
   ASSETS,
   type CodeRefusal,
@@ -9,13 +9,26 @@ import {
   sessionCookie,
   spendCode,
 } from "../../operator";
-import { describe, ReveilleError } from "../../kernel/errors";
+import { runtime } from "../kit";
 import { controlPages } from "./pages/control.pages";
 import { incidentPages } from "./pages/incident.pages";
 import { maintenancePages } from "./pages/maintenance.pages";
 import { overviewPages } from "./pages/overview.pages";
 import { targetPages } from "./pages/target.pages";
-import { contextOf, formLimit, guarded, guardHeaders, isSecure, openVisit, type PageCtx, pageApp, sessionOf, show, showBare, signedIn } from "./pages/visit";
+import {
+  contextOf,
+  formLimit,
+  guarded,
+  guardHeaders,
+  isSecure,
+  openVisit,
+  type PageCtx,
+  pageApp,
+  sessionOf,
+  show,
+  showBare,
+  signedIn,
+} from "./pages/visit";
 
 /** The operator pages (design §8): assets, sign-in, the pages themselves, and what answers an unknown path. */
 export const pageRoutes = pageApp();
@@ -24,7 +37,9 @@ pageRoutes.onError((error, c) => {
   const ctx = contextOf(c);
   const ours = error instanceof ReveilleError;
   runtime(c).log("error", "page.failed", { path: ctx.path, request: ctx.request, error: describe(error) });
-  const text = ours ? [error.message, error.hint].filter(Boolean).join(" ") : `The store did not answer. The watch runs apart from this page. Request ${ctx.request}.`;
+  const text = ours
+    ? [error.message, error.hint].filter(Boolean).join(" ")
+    : `The store did not answer. The watch runs apart from this page. Request ${ctx.request}.`;
   const response = showBare(c, "Not now", <ProblemPage title="Not now" text={text} back={ctx.path} />, 503);
   return response;
 });
@@ -34,7 +49,10 @@ pageRoutes.use("*", formLimit);
 pageRoutes.get("/assets/:name", (c) => {
   const asset = ASSETS.get(new URL(c.req.url).pathname);
   if (!asset) return c.notFound();
-  return c.body(asset.body, 200, { "content-type": asset.type, "cache-control": "public, max-age=31536000, immutable" });
+  return c.body(asset.body, 200, {
+    "content-type": asset.type,
+    "cache-control": "public, max-age=31536000, immutable",
+  });
 });
 
 /** Where to go after signing in: one of our own pages, whatever the query says. */
@@ -55,7 +73,8 @@ async function signIn(c: PageCtx, code: string, next: string | null): Promise<Re
   }
   const { success } = await c.env.AUTH_LIMIT.limit({ key: `login:${c.req.header("cf-connecting-ip") ?? "local"}` });
   runtime(c).log("warn", "login.refused", { why: result.why, limited: !success });
-  if (!success) return showBare(c, "Sign in", <LoginPage problem="Too many wrong codes; wait a minute." next={next} />, 429);
+  if (!success)
+    return showBare(c, "Sign in", <LoginPage problem="Too many wrong codes; wait a minute." next={next} />, 429);
   return showBare(c, "Sign in", <LoginPage problem={WHY[result.why]} next={next} />, 401);
 }
 
@@ -84,7 +103,18 @@ pageRoutes.post("/logout", signedIn, async (c) => {
 });
 
 /** Pages for the signed-in. Any other path is told apart from them, so that no machine is sent to a sign-in form. */
-const PAGES = ["/", "/find", "/ui/*", "/targets/*", "/incidents/*", "/inbox/*", "/maintenance/*", "/switchboard/*", "/listeners", "/audit"];
+const PAGES = [
+  "/",
+  "/find",
+  "/ui/*",
+  "/targets/*",
+  "/incidents/*",
+  "/inbox/*",
+  "/maintenance/*",
+  "/switchboard/*",
+  "/listeners",
+  "/audit",
+];
 for (const path of PAGES) pageRoutes.use(path, signedIn);
 pageRoutes.route("/", overviewPages);
 pageRoutes.route("/", targetPages);

@@ -10,16 +10,23 @@ export interface AuditData {
   page: Part<{ rows: AuditLine[]; next: number | null }>;
 }
 
-const to = (chips: AuditChip[]): string => (chips.length === 0 ? "/audit" : `/audit?q=${encodeURIComponent(joinChips(chips))}`);
+const to = (chips: AuditChip[]): string =>
+  chips.length === 0 ? "/audit" : `/audit?q=${encodeURIComponent(joinChips(chips))}`;
 
 const QueryBar: FC<{ chips: AuditChip[] }> = ({ chips }) => (
   <form method="get" action="/audit">
     <div class="field">
-      <label for="audit-q">
-        Query: {KEYS.map((k) => `${k}:`).join(" ")} or any id
-      </label>
+      <label for="audit-q">Query: {KEYS.map((k) => `${k}:`).join(" ")} or any id</label>
       <div class="row">
-        <input id="audit-q" name="q" value={joinChips(chips)} placeholder="seam:incident.acked since:2h" maxlength={400} data-filter autocomplete="off" />
+        <input
+          id="audit-q"
+          name="q"
+          value={joinChips(chips)}
+          placeholder="seam:incident.acked since:2h"
+          maxlength={400}
+          data-filter
+          autocomplete="off"
+        />
         <button type="submit">Search</button>
       </div>
     </div>
@@ -59,7 +66,7 @@ const Row: FC<{ ctx: PageContext; row: AuditLine }> = ({ ctx, row }) => {
         </a>{" "}
         <span class="sub">{day(row.emitted_at, ctx.zone)}</span>
       </th>
-      <td>
+      <td class="nw">
         <a href={to([{ key: "seam", value: row.seam }])}>{row.seam}</a> <span class="sub">{row.source}</span>
       </td>
       <td class="full">
@@ -68,12 +75,12 @@ const Row: FC<{ ctx: PageContext; row: AuditLine }> = ({ ctx, row }) => {
           <pre tabindex={0}>{JSON.stringify(details, null, 2)}</pre>
         </details>
       </td>
-      <td class="sub">
+      <td class="nw">
         {joins.map(([key, id]) =>
           id ? (
             <>
               <a href={to([{ key, value: id }])} title={id}>
-                {key === "session" ? id : `${key} ${shortId(id)}`}
+                {key === "session" ? "session" : `${key} ${shortId(id)}`}
               </a>{" "}
             </>
           ) : null,
@@ -129,7 +136,11 @@ export const AuditPage: FC<{ ctx: PageContext; data: AuditData }> = ({ ctx, data
               </div>
               <Pager
                 prev={null}
-                next={next === null ? null : `/audit?${new URLSearchParams({ q: joinChips(data.chips), before: String(next) })}`}
+                next={
+                  next === null
+                    ? null
+                    : `/audit?${new URLSearchParams({ q: joinChips(data.chips), before: String(next) })}`
+                }
                 what="rows"
               />
             </>

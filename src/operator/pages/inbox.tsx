@@ -85,7 +85,9 @@ export const InboxPage: FC<{ ctx: PageContext; data: InboxData }> = ({ ctx, data
         <h1>{data.unread > 0 ? `${count(data.unread)} unread` : "Nothing waits."}</h1>
         <p class="lead">Notices land here even when no channel is set up.</p>
       </div>
-      {data.unread > 0 && <Act ctx={ctx} action="/inbox/read" label="Mark all read" hotkey="x" press fields={{ key: "" }} />}
+      {data.unread > 0 && (
+        <Act ctx={ctx} action="/inbox/read" label="Mark all read" hotkey="x" press fields={{ key: "" }} />
+      )}
     </div>
     <Section ctx={ctx} part={data.page} id="notices">
       {({ threads, next }) =>

@@ -2,10 +2,11 @@ import type { Child, FC } from "hono/jsx";
 import { clockTime, day, duration, latency, money } from "../../kernel/format";
 import type { IncidentView, TimelineRow } from "../../watch";
 import { type ChartData, LatencyChart } from "../chart";
-import { Act, Chip, Id, Section, Shape, Time } from "../components";
+import { Act, Chip, Id, Section, Time } from "../components";
 import type { PageContext, Part } from "../context";
 import type { WakeNote } from "../incidents.store";
-import { reasonWord, type State } from "../state";
+import { reasonWord } from "../state";
+import { offset, storyOf, TimelineList } from "../timeline";
 import { incidentState, noticeWord } from "./incidents";
 
 export interface IncidentData {
@@ -58,78 +59,6 @@ const Thinks: FC<{ wake: WakeNote | null }> = ({ wake }) => {
   );
 };
 
-/** The state a state row changed to; the shape is drawn for these rows alone. */
-function shapeOf(row: TimelineRow): State | null {
-  if (row.kind !== "state") return null;
-  const seam = String(row.details["seam"] ?? "");
-  if (seam === "probe.recovered") return "ok";
-  if (seam === "probe.state_changed")
-    return ({ healthy: "ok", degraded: "degraded", unhealthy: "down" } as Record<string, State>)[String(row.details["to"])] ?? "unknown";
-  return seam === "incident.opened" || seam === "incident.raised" ? "down" : null;
-}
-
-/** The story leaves single looks to "Everything"; the first bad one stays, it is where the story begins. */
-export function storyOf(rows: TimelineRow[], first_bad_at: number): TimelineRow[] {
-  return rows.filter((r) => {
-    if (r.kind === "look") return r.at === first_bad_at;
-    if (r.kind === "wake") return r.details["stage"] === "dead" || r.details["reasoning_error"] !== null || r.details["done_at"] === null;
-    return true;
-  });
-}
-
-const offset = (ms: number): string => `${ms < 0 ? "−" : "+"}${duration(Math.abs(ms))}`;
-const SILENT = 60_000;
-
-const TimelineList: FC<{ ctx: PageContext; rows: TimelineRow[]; zero: number }> = ({ ctx, rows, zero }) => {
-  const out: Child[] = [];
-  let last = rows[0]?.at ?? 0;
-  for (const row of rows) {
-    if (row.at - last > SILENT)
-      out.push(
-        <li>
-          <span />
-          <span />
-          <span class="gap">{duration(row.at - last)} without a change</span>
-        </li>,
-      );
-    last = row.at;
-    const shape = shapeOf(row);
-    const { details } = row;
-    out.push(
-      <li id={row.evidence_id} data-row={row.evidence_id}>
-        <span class="num">
-          <time datetime={new Date(row.at).toISOString()}>{clockTime(row.at, ctx.zone)}</time>
-          <span class="sub"> {offset(row.at - zero)}</span>
-        </span>
-        {shape ? (
-          <Shape state={shape} />
-        ) : (
-          <svg viewBox="0 0 12 12" aria-hidden="true">
-            {row.kind === "person" ? (
-              <path class="dot" d="M1 1h10v7H6l-3 3V8H1z" />
-            ) : (
-              <circle class="dot" cx="6" cy="6" r="2.5" />
-            )}
-          </svg>
-        )}
-        <div>
-          {row.sentence} <span class="sub">{row.source}</span>
-          {typeof details["error"] === "string" && row.kind !== "notice" && (
-            <div>
-              <span class="quote">{details["error"]}</span> <span class="sub">from {row.kind === "look" ? "vendor" : row.source}</span>
-            </div>
-          )}
-          <details id={`d-${row.evidence_id}`}>
-            <summary class="sub">{row.evidence_id?.startsWith("A") ? "Audit row" : "Details"}</summary>
-            <pre tabindex={0}>{JSON.stringify(details, null, 2)}</pre>
-          </details>
-        </div>
-      </li>,
-    );
-  }
-  return <ol class="tl">{out}</ol>;
-};
-
 const Facts: FC<{ ctx: PageContext; d: IncidentData }> = ({ ctx, d }) => {
   const { incident: i } = d;
   const zero = Date.parse(i.first_bad_at);
@@ -146,7 +75,13 @@ const Facts: FC<{ ctx: PageContext; d: IncidentData }> = ({ ctx, d }) => {
       <h2 id="facts">Facts</h2>
       <dl>
         <dt>Target</dt>
-        <dd>{d.target ? <a href={`/targets/${encodeURIComponent(i.target_id)}`}>{i.target_name}</a> : `${i.target_name} (deleted)`}</dd>
+        <dd>
+          {d.target ? (
+            <a href={`/targets/${encodeURIComponent(i.target_id)}`}>{i.target_name}</a>
+          ) : (
+            `${i.target_name} (deleted)`
+          )}
+        </dd>
         <dt>First bad</dt>
         <dd>
           <Time ctx={ctx} at={zero} as="clock" /> <span class="sub">{day(zero, ctx.zone)}</span>
@@ -188,7 +123,9 @@ const Facts: FC<{ ctx: PageContext; d: IncidentData }> = ({ ctx, d }) => {
   );
 };
 
-const Links: FC<{ ctx: PageContext; rows: { id: string; name: string; at: number; tail: string }[]; none: string }> = (p) =>
+const Links: FC<{ ctx: PageContext; rows: { id: string; name: string; at: number; tail: string }[]; none: string }> = (
+  p,
+) =>
   p.rows.length === 0 ? (
     <p class="muted">{p.none}</p>
   ) : (
@@ -212,7 +149,15 @@ const Buttons: FC<{ ctx: PageContext; i: IncidentView }> = ({ ctx, i }) => {
   return (
     <div class="acts stick" id="buttons" data-live>
       {i.acked_at === null ? (
-        <Act ctx={ctx} action={`${at}/ack`} label="Ack" kind="go" hotkey="a" press title="Stops reminders; the incident stays open till it recovers" />
+        <Act
+          ctx={ctx}
+          action={`${at}/ack`}
+          label="Ack"
+          kind="go"
+          hotkey="a"
+          press
+          title="Stops reminders; the incident stays open till it recovers"
+        />
       ) : (
         <Act ctx={ctx} action={`${at}/unack`} label="Take ack back" />
       )}
@@ -236,13 +181,16 @@ export const IncidentPage: FC<{ ctx: PageContext; data: IncidentData }> = ({ ctx
   const words = [
     i.severity,
     i.category,
-    i.resolved_at === null ? `open ${duration(ctx.now - Date.parse(i.opened_at))}` : `lasted ${duration(i.downtime_ms)}`,
+    i.resolved_at === null
+      ? `open ${duration(ctx.now - Date.parse(i.opened_at))}`
+      : `lasted ${duration(i.downtime_ms)}`,
     `confirmed by ${i.confirmed_by}`,
   ];
   if (i.rehearsal) words.push("rehearsal");
   if (i.flapping) words.push("flapping");
   if (i.acked_by) words.push(`acked by ${i.acked_by}`);
-  if (i.snooze_until !== null && Date.parse(i.snooze_until) > ctx.now) words.push(`snoozed till ${clockTime(Date.parse(i.snooze_until), ctx.zone).slice(0, 5)}`);
+  if (i.snooze_until !== null && Date.parse(i.snooze_until) > ctx.now)
+    words.push(`snoozed till ${clockTime(Date.parse(i.snooze_until), ctx.zone).slice(0, 5)}`);
   const self = `/incidents/${encodeURIComponent(i.id)}`;
   return (
     <>
@@ -273,7 +221,12 @@ export const IncidentPage: FC<{ ctx: PageContext; data: IncidentData }> = ({ ctx
               <Links
                 ctx={ctx}
                 none="No other incident."
-                rows={rows.map((r) => ({ id: r.id, name: `${r.target_name}: ${r.title}`, at: r.opened_at, tail: r.resolved_at === null ? ", open" : "" }))}
+                rows={rows.map((r) => ({
+                  id: r.id,
+                  name: r.title,
+                  at: r.opened_at,
+                  tail: r.resolved_at === null ? ", open" : "",
+                }))}
               />
             )}
           </Section>
@@ -282,7 +235,12 @@ export const IncidentPage: FC<{ ctx: PageContext; data: IncidentData }> = ({ ctx
               <Links
                 ctx={ctx}
                 none="First incident of this target."
-                rows={rows.map((r) => ({ id: r.id, name: r.title, at: Date.parse(r.opened_at), tail: r.downtime_ms === null ? "" : `, ${duration(r.downtime_ms)}` }))}
+                rows={rows.map((r) => ({
+                  id: r.id,
+                  name: r.title,
+                  at: Date.parse(r.opened_at),
+                  tail: r.downtime_ms === null ? "" : `, ${duration(r.downtime_ms)}`,
+                }))}
               />
             )}
           </Section>
@@ -304,7 +262,13 @@ export const IncidentPage: FC<{ ctx: PageContext; data: IncidentData }> = ({ ctx
             {(rows) => <TimelineList ctx={ctx} rows={d.view === "story" ? storyOf(rows, zero) : rows} zero={zero} />}
           </Section>
           <Section ctx={ctx} part={d.chart} title="Latency of the 2 h around it" id="latency">
-            {(chart) => (chart ? <LatencyChart ctx={ctx} data={chart} /> : <p class="muted">The target is gone; its looks with it.</p>)}
+            {(chart) =>
+              chart ? (
+                <LatencyChart ctx={ctx} data={chart} />
+              ) : (
+                <p class="muted">The target is gone; its looks with it.</p>
+              )
+            }
           </Section>
         </div>
       </div>
@@ -314,4 +278,3 @@ export const IncidentPage: FC<{ ctx: PageContext; data: IncidentData }> = ({ ctx
     </>
   );
 };
-

@@ -33,7 +33,13 @@ const NOTICE: Record<string, string> = {
 
 /** Whether a person was told, in words. */
 export const noticeWord = (w: WakeNote | undefined): string =>
-  w === undefined ? "no wake" : w.dm_status === null ? (w.stage === "dead" ? "dead letter" : "on its way") : (NOTICE[w.dm_status] ?? w.dm_status);
+  w === undefined
+    ? "no wake"
+    : w.dm_status === null
+      ? w.stage === "dead"
+        ? "dead letter"
+        : "on its way"
+      : (NOTICE[w.dm_status] ?? w.dm_status);
 
 const Row: FC<{ ctx: PageContext; i: IncidentView; wake: WakeNote | undefined }> = ({ ctx, i, wake }) => (
   <tr data-row={i.id}>
@@ -48,7 +54,10 @@ const Row: FC<{ ctx: PageContext; i: IncidentView; wake: WakeNote | undefined }>
       </span>
     </th>
     <td>
-      <Chip state={incidentState(i)} word={i.state === "resolved" ? "Resolved" : i.state === "acked" ? "Acked" : "Open"} />
+      <Chip
+        state={incidentState(i)}
+        word={i.state === "resolved" ? "Resolved" : i.state === "acked" ? "Acked" : "Open"}
+      />
     </td>
     <td>
       <Time ctx={ctx} at={Date.parse(i.opened_at)} />
@@ -71,7 +80,12 @@ const headline = (c: IncidentCounts): string => {
 export const IncidentsPage: FC<{ ctx: PageContext; data: IncidentsData }> = ({ ctx, data }) => {
   const { tab, counts } = data;
   const n: Partial<Record<Tab, number>> = counts.ok
-    ? { open: counts.value.open, acked: counts.value.acked, resolved: counts.value.all - counts.value.open - counts.value.acked, all: counts.value.all }
+    ? {
+        open: counts.value.open,
+        acked: counts.value.acked,
+        resolved: counts.value.all - counts.value.open - counts.value.acked,
+        all: counts.value.all,
+      }
     : {};
   return (
     <>
@@ -89,7 +103,10 @@ export const IncidentsPage: FC<{ ctx: PageContext; data: IncidentsData }> = ({ c
       <ul class="tabs" aria-label="State">
         {TABS.map((t) => (
           <li>
-            <a href={t === "open" ? "/incidents" : `/incidents?state=${t}`} aria-current={t === tab ? "true" : undefined}>
+            <a
+              href={t === "open" ? "/incidents" : `/incidents?state=${t}`}
+              aria-current={t === tab ? "true" : undefined}
+            >
               {NAMES[t]} {n[t] !== undefined && <span class="n">{count(n[t])}</span>}
             </a>
           </li>
@@ -126,7 +143,11 @@ export const IncidentsPage: FC<{ ctx: PageContext; data: IncidentsData }> = ({ c
                   </tbody>
                 </table>
               </div>
-              <Pager prev={null} next={next ? `/incidents?state=${tab}&before=${encodeURIComponent(next)}` : null} what="incidents" />
+              <Pager
+                prev={null}
+                next={next ? `/incidents?state=${tab}&before=${encodeURIComponent(next)}` : null}
+                what="incidents"
+              />
             </>
           )
         }

@@ -81,7 +81,12 @@ const WindowRow: FC<{ ctx: PageContext; w: MaintenanceWindow; now: Occurrence | 
   );
 };
 
-const Rows: FC<{ ctx: PageContext; title: string; rows: { w: MaintenanceWindow; now: Occurrence | null }[]; none: string }> = (p) => (
+const Rows: FC<{
+  ctx: PageContext;
+  title: string;
+  rows: { w: MaintenanceWindow; now: Occurrence | null }[];
+  none: string;
+}> = (p) => (
   <section aria-label={p.title}>
     <h2>{p.title}</h2>
     {p.rows.length === 0 ? (
@@ -184,7 +189,11 @@ const Form: FC<{ ctx: PageContext; data: MaintenanceData }> = ({ ctx, data }) =>
 /** Maintenance: what is silenced now, until when? */
 export const MaintenancePage: FC<{ ctx: PageContext; data: MaintenanceData }> = ({ ctx, data }) => {
   const split = (all: MaintenanceWindow[]) => {
-    const rows = all.map((w) => ({ w, now: occurrenceAt(w, ctx.now), next: nextOccurrences(w, ctx.now, 1)[0] ?? null }));
+    const rows = all.map((w) => ({
+      w,
+      now: occurrenceAt(w, ctx.now),
+      next: nextOccurrences(w, ctx.now, 1)[0] ?? null,
+    }));
     return {
       now: rows.filter((r) => r.now),
       next: rows.filter((r) => !r.now && r.next).sort((a, b) => a.next!.starts_at - b.next!.starts_at),

@@ -73,7 +73,15 @@ export const NewTargetPage: FC<{ ctx: PageContext; data: NewTargetData }> = ({ c
         {!beat && (
           <div class="field">
             <label for="address">Address</label>
-            <input id="address" name="address" value={f.address} required maxlength={2000} placeholder="https://example.com/health" autocomplete="off" />
+            <input
+              id="address"
+              name="address"
+              value={f.address}
+              required
+              maxlength={2000}
+              placeholder="https://example.com/health"
+              autocomplete="off"
+            />
           </div>
         )}
         <div class="field">
@@ -123,8 +131,8 @@ export const NewTargetPage: FC<{ ctx: PageContext; data: NewTargetData }> = ({ c
       {beat && <p class="sub">Its address to report to is shown once it is saved.</p>}
       {!beat && (
         <p class="sub">
-          A job that can't be reached from here? <a href="/ui/new?kind=heartbeat">Let it report in</a>. Vendors (Fly, Vercel,
-          Supabase, Sentry, Doppler) and secrets: by API or seed file.
+          A job that can't be reached from here? <a href="/ui/new?kind=heartbeat">Let it report in</a>. Vendors (Fly,
+          Vercel, Supabase, Sentry, Doppler) and secrets: by API or seed file.
         </p>
       )}
     </div>

@@ -33,7 +33,12 @@ export function verdict(t: OverviewTargets, f: OverviewFacts | null, now: number
   const wrong = (["down", "degraded", "unknown"] as const).filter((s) => t.counts[s] > 0);
   if (wrong.length > 0) return wrong.map((s) => `${count(t.counts[s])} ${STATE_WORD[s].toLowerCase()}`).join(", ");
   const busy = t.counts.maintenance;
-  const all = busy > 0 ? `${count(t.counts.ok)} OK, ${busy} in maintenance.` : t.total === 1 ? "It is OK." : `All ${count(t.total)} OK.`;
+  const all =
+    busy > 0
+      ? `${count(t.counts.ok)} OK, ${busy} in maintenance.`
+      : t.total === 1
+        ? "It is OK."
+        : `All ${count(t.total)} OK.`;
   const last = f?.last_fault;
   if (!last) return `${all} No fault yet.`;
   const ago = duration(now - last.resolved_at).split(" ")[0] ?? "";
@@ -78,7 +83,7 @@ const Row: FC<{ ctx: PageContext; row: OverviewRow }> = ({ ctx, row }) => {
         </a>{" "}
         <span class="sub">{line.kind}</span>
       </th>
-      <td>
+      <td class="st">
         <StateLine ctx={ctx} view={view} />
         {line.incident_id && (
           <>
@@ -97,9 +102,7 @@ const Row: FC<{ ctx: PageContext; row: OverviewRow }> = ({ ctx, row }) => {
         {line.kind === "heartbeat" ? (
           <Beat ctx={ctx} row={row} />
         ) : (
-          <>
-            <Sparkline values={row.spark} label={`Latency of 24 hours, now ${latency(last)}`} />
-          </>
+          <Sparkline values={row.spark} label={`Latency of 24 hours, now ${latency(last)}`} />
         )}
       </td>
       <td class="full">
@@ -165,7 +168,7 @@ const Table: FC<{ ctx: PageContext; data: OverviewData; t: OverviewTargets }> = 
     <>
       <input type="checkbox" class="foldbox" id="show-fine" checked={fine.length > 0 && rest.length === 0} />{" "}
       <label for="show-fine" class="fold">
-        {count(fine.length)} OK
+        Show {count(fine.length)} OK
       </label>
       <div class="wrap">
         <table class={`t ${compact ? "compact" : "two"}${t.rows.length > 30 ? " long" : ""}`}>
@@ -216,7 +219,11 @@ const Table: FC<{ ctx: PageContext; data: OverviewData; t: OverviewTargets }> = 
 const Tiles: FC<{ facts: OverviewFacts; unread: number }> = ({ facts, unread }) => {
   const tiles: { n: number; what: string; href: string }[] = [
     { n: facts.open, what: facts.open === 1 ? "open incident" : "open incidents", href: "/incidents" },
-    { n: facts.dead_letters, what: facts.dead_letters === 1 ? "dead letter" : "dead letters", href: "/audit?q=seam:wake.dead" },
+    {
+      n: facts.dead_letters,
+      what: facts.dead_letters === 1 ? "dead letter" : "dead letters",
+      href: "/audit?q=seam:wake.dead",
+    },
     { n: unread, what: "unread", href: "/inbox" },
   ];
   const said = tiles.filter((x) => x.n > 0);
@@ -279,7 +286,9 @@ export const OverviewPage: FC<{ ctx: PageContext; data: OverviewData; unread: nu
                 <Table ctx={ctx} data={data} t={t} />
               </div>
               {t.rows.some((r) => r.up24.partial || r.up30.partial) && (
-                <p class="sub">* less than 98{THIN}% of the time was seen; unknown and maintenance are left out of uptime.</p>
+                <p class="sub">
+                  * less than 98{THIN}% of the time was seen; unknown and maintenance are left out of uptime.
+                </p>
               )}
             </>
           )
@@ -288,4 +297,3 @@ export const OverviewPage: FC<{ ctx: PageContext; data: OverviewData; unread: nu
     </>
   );
 };
-

@@ -36,7 +36,17 @@ const Changed: FC<{ ctx: PageContext; d: SwitchboardData; name: string }> = ({ c
   );
 };
 
-const Row: FC<{ ctx: PageContext; d: SwitchboardData; name: string; label: string; on: boolean; what: string; press: string; value: string; to: string }> = (p) => (
+const Row: FC<{
+  ctx: PageContext;
+  d: SwitchboardData;
+  name: string;
+  label: string;
+  on: boolean;
+  what: string;
+  press: string;
+  value: string;
+  to: string;
+}> = (p) => (
   <tr>
     <th scope="row">
       <b>{p.label}</b>
@@ -56,7 +66,11 @@ const Envelope: FC<{ ctx: PageContext; d: SwitchboardData; e: EnvelopeRow }> = (
   <tr>
     <th scope="row">
       <b>{e.probe}</b>
-      <span class="sub">{e.fix_name === "(none)" ? "No fix is declared; nothing can be turned on." : `${e.fix_name}: ${e.in_scope.join(", ")}`}</span>
+      <span class="sub">
+        {e.fix_name === "(none)"
+          ? "No fix is declared; nothing can be turned on."
+          : `${e.fix_name}: ${e.in_scope.join(", ")}`}
+      </span>
     </th>
     <td>
       {d.unreadable ? "unreadable: treated as stopped" : e.enabled ? <b>on, {e.mode}</b> : "off"}
@@ -79,7 +93,11 @@ const Envelope: FC<{ ctx: PageContext; d: SwitchboardData; e: EnvelopeRow }> = (
 
 const held = (d: SwitchboardData, now: number): string => {
   if (d.unreadable) return "The switchboard can't be read: everything is treated as stopped.";
-  const words = [d.paused && "wakes are paused", d.killed && "autofix is killed", (d.muted_until ?? 0) > now && "notices are muted"];
+  const words = [
+    d.paused && "wakes are paused",
+    d.killed && "autofix is killed",
+    (d.muted_until ?? 0) > now && "notices are muted",
+  ];
   const on = words.filter(Boolean);
   return on.length === 0 ? "Nothing is held back." : `Held back: ${on.join(", ")}.`;
 };
@@ -108,9 +126,39 @@ export const SwitchboardPage: FC<{ ctx: PageContext; data: SwitchboardData }> = 
               </tr>
             </thead>
             <tbody>
-              <Row ctx={ctx} d={d} name="paused" label="Pause wakes" on={d.paused} what="No reasoning is started. Plain notices still go out." press={d.paused ? "Resume" : "Pause"} value="paused" to={d.paused ? "0" : "1"} />
-              <Row ctx={ctx} d={d} name="killed" label="Kill autofix" on={d.killed} what="No fix runs, whatever the envelopes say." press={d.killed ? "Allow again" : "Kill"} value="killed" to={d.killed ? "0" : "1"} />
-              <Row ctx={ctx} d={d} name="muted_until" label="Mute notices" on={muted} what="Notices go to the inbox only. Mutes end by themselves after 1 h." press={muted ? "Unmute" : "Mute 1 h"} value="muted" to={muted ? "0" : "1"} />
+              <Row
+                ctx={ctx}
+                d={d}
+                name="paused"
+                label="Pause wakes"
+                on={d.paused}
+                what="No reasoning is started. Plain notices still go out."
+                press={d.paused ? "Resume" : "Pause"}
+                value="paused"
+                to={d.paused ? "0" : "1"}
+              />
+              <Row
+                ctx={ctx}
+                d={d}
+                name="killed"
+                label="Kill autofix"
+                on={d.killed}
+                what="No fix runs, whatever the envelopes say."
+                press={d.killed ? "Allow again" : "Kill"}
+                value="killed"
+                to={d.killed ? "0" : "1"}
+              />
+              <Row
+                ctx={ctx}
+                d={d}
+                name="muted_until"
+                label="Mute notices"
+                on={muted}
+                what="Notices go to the inbox only. Mutes end by themselves after 1 h."
+                press={muted ? "Unmute" : "Mute 1 h"}
+                value="muted"
+                to={muted ? "0" : "1"}
+              />
             </tbody>
           </table>
         </div>
@@ -150,8 +198,8 @@ export const EnvelopePage: FC<{ ctx: PageContext; e: EnvelopeRow }> = ({ ctx, e 
   <div class="form">
     <h1>Turn on the fix envelope of {e.probe}?</h1>
     <p class="lead">
-      It declares <code>{e.fix_name}</code> for {e.in_scope.join(", ")}. It starts as a dry run: the exact request is recorded and
-      not sent. Never: {e.out_of_scope.join(", ")}.
+      It declares <code>{e.fix_name}</code> for {e.in_scope.join(", ")}. It starts as a dry run: the exact request is
+      recorded and not sent. Never: {e.out_of_scope.join(", ")}.
     </p>
     <p>Caps: 1 attempt an incident, 2 a target in 24 h, 3 a workspace a day. No attempt is repeated by itself.</p>
     {e.forced_off && (

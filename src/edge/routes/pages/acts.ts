@@ -21,7 +21,13 @@ export async function previewLook(env: EdgeEnv, runtime: Runtime, body: unknown)
 }
 
 /** The `config.changed` row of an act on a maintenance window. */
-export const noteMaintenance = (env: EdgeEnv, runtime: Runtime, by: string, change: string, id: string): Promise<unknown> =>
+export const noteMaintenance = (
+  env: EdgeEnv,
+  runtime: Runtime,
+  by: string,
+  change: string,
+  id: string,
+): Promise<unknown> =>
   auditStatement(env.DB, {
     at: runtime.clock.now(),
     seam: "config.changed",

@@ -8,10 +8,10 @@ import {
   type EnvelopeRow,
   ListenersPage,
   parseChips,
-  searchAudit,
   SwitchboardPage,
+  searchAudit,
 } from "../../../operator";
-import { envelopeOf, isEnvelopeEnabled, type SwitchPatch, type Switches } from "../../../watch";
+import { envelopeOf, isEnvelopeEnabled, type Switches, type SwitchPatch } from "../../../watch";
 import { changeSwitches } from "../../acts";
 import { fitness } from "../../fitness";
 import { runtime } from "../../kit";
@@ -58,7 +58,10 @@ function patchOf(name: string, on: boolean, now: number): { patch: SwitchPatch; 
     case "paused":
       return { patch: { paused: on }, text: on ? "Wakes are paused." : "Wakes run again." };
     case "killed":
-      return { patch: { killed: on }, text: on ? "Autofix is killed." : "Autofix is allowed again, where an envelope is on." };
+      return {
+        patch: { killed: on },
+        text: on ? "Autofix is killed." : "Autofix is allowed again, where an envelope is on.",
+      };
     case "muted":
       return {
         patch: { muted_until: on ? now + HOUR : null },
@@ -87,7 +90,10 @@ controlPages.post("/switchboard", (c) =>
     const { patch, text } = patchOf(name, on, c.get("visit").ctx.now);
     await changeSwitches(c.env, runtime(c), patch, OPERATOR);
     // Undo never turns an envelope on: that way leads over its own page.
-    const undo = name.startsWith("envelope.") && !on ? undefined : { action: "/switchboard", fields: { switch: name, on: on ? "0" : "1" } };
+    const undo =
+      name.startsWith("envelope.") && !on
+        ? undefined
+        : { action: "/switchboard", fields: { switch: name, on: on ? "0" : "1" } };
     return done(c, localPath(f["back"], "/switchboard"), { text, undo });
   }),
 );

@@ -3,9 +3,9 @@ import { hourMinute } from "../../../kernel/format";
 import {
   countIncidents,
   firstTold,
+  InboxPage,
   IncidentPage,
   IncidentsPage,
-  InboxPage,
   markRead,
   nextHour,
   othersAt,
@@ -13,7 +13,14 @@ import {
   readOpeningWakes,
   TABS,
 } from "../../../operator";
-import { type IncidentView, incidentTimeline, readIncident, readIncidents, readTarget, targetSeries } from "../../../watch";
+import {
+  type IncidentView,
+  incidentTimeline,
+  readIncident,
+  readIncidents,
+  readTarget,
+  targetSeries,
+} from "../../../watch";
 import { ackIncident, snoozeIncident } from "../../acts";
 import { runtime } from "../../kit";
 import { missing } from "./target.pages";
@@ -34,7 +41,11 @@ incidentPages.get("/incidents", async (c) => {
     part(c, "incidents", async () => {
       const items = await readIncidents(c.env.DB, { state: tab === "all" ? undefined : tab, before, limit: LIST });
       const ids = items.map((i) => i.id);
-      return { items, wakes: await readOpeningWakes(c.env.DB, ids), next: items.length === LIST ? (ids.at(-1) ?? null) : null };
+      return {
+        items,
+        wakes: await readOpeningWakes(c.env.DB, ids),
+        next: items.length === LIST ? (ids.at(-1) ?? null) : null,
+      };
     }),
   ]);
   return show(c, "Incidents", () => <IncidentsPage ctx={c.get("visit").ctx} data={{ tab, counts, rows }} />);

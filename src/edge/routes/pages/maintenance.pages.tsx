@@ -51,7 +51,8 @@ function lengthOf(text: string): number | null {
   return m ? Number(m[1]) * UNITS[m[2]!]! * MINUTE : null;
 }
 
-const wrong = (field: string, message: string): ReveilleError => new ReveilleError({ status: 400, code: "bad_window", message, field });
+const wrong = (field: string, message: string): ReveilleError =>
+  new ReveilleError({ status: 400, code: "bad_window", message, field });
 
 /** The typed form as a checked window. @throws ReveilleError 400 in the form's own words. */
 function windowOf(f: WindowForm, now: number): NewWindow {
@@ -111,7 +112,10 @@ maintenancePages.post("/maintenance/:id/end", (c) =>
   act(c, "/maintenance", async () => {
     const w = await endWindow(c.env.DB, c.req.param("id"), c.get("visit").ctx.now);
     await noteMaintenance(c.env, runtime(c), OPERATOR, "maintenance ended", w.id);
-    return done(c, "/maintenance", { text: "Ended: faults count again.", undo: { action: `/maintenance/${w.id}/reopen`, fields: {} } });
+    return done(c, "/maintenance", {
+      text: "Ended: faults count again.",
+      undo: { action: `/maintenance/${w.id}/reopen`, fields: {} },
+    });
   }),
 );
 

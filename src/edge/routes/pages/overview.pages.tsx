@@ -1,3 +1,4 @@
+import { ReveilleError } from "../../../kernel/errors";
 import {
   type Around,
   bodyOf,
@@ -18,7 +19,6 @@ import {
   sortLines,
   withHistory,
 } from "../../../operator";
-import { ReveilleError } from "../../../kernel/errors";
 import { activeAt, latestSamples, readLiveWindows, type Snapshot } from "../../../watch";
 import { createTarget } from "../../acts";
 import { runtime } from "../../kit";

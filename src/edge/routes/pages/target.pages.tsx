@@ -100,7 +100,11 @@ const chartOf = async (c: PageCtx, t: Target, from: number, to: number, incident
   to,
   every_s: t.every_s,
   incidents: incidents
-    .map((i) => ({ from: Date.parse(i.first_bad_at), to: i.resolved_at ? Date.parse(i.resolved_at) : to, title: i.title }))
+    .map((i) => ({
+      from: Date.parse(i.first_bad_at),
+      to: i.resolved_at ? Date.parse(i.resolved_at) : to,
+      title: i.title,
+    }))
     .filter((i) => i.to > from && i.from < to),
 });
 
@@ -164,7 +168,9 @@ targetPages.post("/targets/:id/look", (c) => {
   return act(c, at(id), async () => {
     const { snapshot: s } = await lookNow(c.env, id);
     const word = STATE_WORD[stateOfStatus(s.status)];
-    const text = [`Looked: ${word}`, s.latency_ms === null ? null : `${s.latency_ms} ms`, s.error].filter(Boolean).join(", ");
+    const text = [`Looked: ${word}`, s.latency_ms === null ? null : `${s.latency_ms} ms`, s.error]
+      .filter(Boolean)
+      .join(", ");
     return done(c, at(id), { text: `${text}.`.replace(/\.\.$/, "."), bad: s.status === "unhealthy" });
   });
 });
@@ -187,7 +193,8 @@ targetPages.post("/targets/:id/mute", (c) => {
     const minutes = Math.min(7 * 1440, Math.max(0, Number.parseInt(f["minutes"] ?? "60", 10) || 0));
     const until = minutes === 0 ? null : now + minutes * MINUTE;
     await muteTarget(c.env, runtime(c), id, until, OPERATOR);
-    const text = until === null ? "Unmuted." : `Muted till ${hourMinute(until, zone)}: its notices go to the inbox only.`;
+    const text =
+      until === null ? "Unmuted." : `Muted till ${hourMinute(until, zone)}: its notices go to the inbox only.`;
     const undo = { action: `${at(id)}/mute`, fields: { minutes: until === null ? "60" : "0" } };
     return done(c, at(id), { text, undo });
   });
@@ -197,7 +204,9 @@ targetPages.post("/targets/:id/rehearse", (c) => {
   const id = c.req.param("id");
   return act(c, at(id), async () => {
     await rehearse(c.env, runtime(c), id, OPERATOR);
-    return done(c, at(id), { text: "Rehearsal started: bad looks, a notice, recovery. Every row of it says rehearsal." });
+    return done(c, at(id), {
+      text: "Rehearsal started: bad looks, a notice, recovery. Every row of it says rehearsal.",
+    });
   });
 });
 

@@ -3,9 +3,9 @@ import { bodyLimit } from "hono/body-limit";
 import { getCookie } from "hono/cookie";
 import type { Child } from "hono/jsx";
 import { switchboard } from "../../../../durable-objects/switchboard.do";
+import { DAY } from "../../../kernel/clock";
 import { readVar } from "../../../kernel/config";
 import { sha256Hex } from "../../../kernel/crypto";
-import { DAY } from "../../../kernel/clock";
 import { describe, ReveilleError } from "../../../kernel/errors";
 import { newId, randomToken } from "../../../kernel/ids";
 import {
@@ -105,14 +105,16 @@ export const signedIn: MiddlewareHandler<PageEnv> = async (c, next) => {
   const visit = await openVisit(c);
   if (visit === null) {
     const url = new URL(c.req.url);
-    const back = c.req.method === "GET" && url.pathname !== "/" ? `?next=${encodeURIComponent(url.pathname + url.search)}` : "";
+    const back =
+      c.req.method === "GET" && url.pathname !== "/" ? `?next=${encodeURIComponent(url.pathname + url.search)}` : "";
     return c.redirect(`/login${back}`, 303);
   }
   if (c.req.method === "GET" && !visit.flash) {
     const { ctx, session } = visit;
     const seed = [session.slice(0, 16), ctx.zone, ctx.path, ...ASSETS.keys()].join("|");
     visit.etag = await versionTag(c.env.DB, ctx.now, seed).catch(() => null);
-    if (visit.etag !== null && c.req.header("if-none-match") === visit.etag) return c.body(null, 304, { etag: visit.etag });
+    if (visit.etag !== null && c.req.header("if-none-match") === visit.etag)
+      return c.body(null, 304, { etag: visit.etag });
   }
   return next();
 };
@@ -123,7 +125,12 @@ export async function part<T>(c: PageCtx, what: string, read: () => Promise<T>):
     return { ok: true, value: await read() };
   } catch (error) {
     const code = error instanceof ReveilleError ? error.code : "store_unavailable";
-    runtime(c).log("error", "page.part_failed", { what, code, request: c.get("visit").ctx.request, error: describe(error) });
+    runtime(c).log("error", "page.part_failed", {
+      what,
+      code,
+      request: c.get("visit").ctx.request,
+      error: describe(error),
+    });
     return { ok: false, what, code };
   }
 }
@@ -215,17 +222,23 @@ export async function act(c: PageCtx, back: string, run: (fields: Fields) => Pro
   if (fields instanceof Response) return fields;
   const { ctx, session } = c.get("visit");
   const { csrf: _csrf, form_key = "", ...rest } = fields;
-  const key = await sha256Hex(JSON.stringify([session, form_key, new URL(c.req.url).pathname, Object.entries(rest).sort()]));
+  const key = await sha256Hex(
+    JSON.stringify([session, form_key, new URL(c.req.url).pathname, Object.entries(rest).sort()]),
+  );
   if (form_key !== "" && !(await claimForm(c.env.DB, key, ctx.now, ctx.now - DAY)))
     return done(c, back, { text: "This was done already; nothing was repeated." });
   try {
     return await run(rest);
   } catch (error) {
     await releaseForm(c.env.DB, key).catch(() => {});
-    if (error instanceof ReveilleError && error.status < 500) return done(c, back, { text: problemText(error), bad: true });
+    if (error instanceof ReveilleError && error.status < 500)
+      return done(c, back, { text: problemText(error), bad: true });
     const code = error instanceof ReveilleError ? error.code : "store_unavailable";
     runtime(c).log("error", "act.failed", { path: ctx.path, code, request: ctx.request, error: describe(error) });
-    const text = error instanceof ReveilleError ? problemText(error) : "It could not be done: the store did not answer. Try again.";
+    const text =
+      error instanceof ReveilleError
+        ? problemText(error)
+        : "It could not be done: the store did not answer. Try again.";
     return done(c, back, { text: `${text} (${code}, request ${ctx.request})`, bad: true });
   }
 }

@@ -1,0 +1,236 @@
+import { readFileSync } from "node:fs";
+import { loginLink } from "../lib/api";
+import type { LogEvent } from "../lib/log-event";
+import type { Measure } from "../lib/measure";
+import type { RunContext, Runner, RunResult } from "../lib/runner";
+import { openSandbox, quantile, type Sandbox, seeded, type Service, sleep, startService } from "../lib/sandbox";
+
+/** 1,000 targets: what a healthy minute costs, whether a bad one fits into a minute, and how fast the overview is. */
+
+const TARGETS = 1_000;
+const HEALTHY = 5;
+const MIXED = 4;
+const MIXED_EVERY = 40_000;
+const VIEWS = 60;
+const MIN = 60_000;
+const DAY = 86_400_000;
+
+/** Shards and cycles as the Workers logged them, with D1's own count of rows written. */
+interface Seen {
+  cycles: { tick: number; rows: number; shards: number }[];
+  shards: { cycle_at: number; rows: number; at: number }[];
+  wakes: string[];
+}
+
+/** User and system time of a process so far, ms. Linux. */
+function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+async function run(ctx: RunContext): Promise<RunResult> {
+  const seen: Seen = { cycles: [], shards: [], wakes: [] };
+  const service = await startService();
+  const box = await openSandbox({ onLog: (e) => note(seen, e) });
+  try {
+    ctx.progress.update("set up", `${TARGETS} targets`);
+    await addTargets(box, service);
+    const healthy = await healthyMinutes(ctx, box, seen);
+    const mixed = await mixedMinutes(ctx, box, service, seen);
+    const overview = await views(ctx, box);
+    const healthyLine = await emptyMinute(box, seen);
+    return {
+      title: `healthy cycle, ${TARGETS.toLocaleString("en")} targets`,
+      note: `${HEALTHY} runs, median; then ${MIXED} minutes with 1 % slow, 1 % dead, 1 % flapping`,
+      measures: [
+        m("wall", "wall", healthy.wall, "ms", 60_000, "<", `${healthyLine.wall.toFixed(0)} ms with no target due`),
+        m("cpu", "CPU of workerd", healthy.cpu, "ms", null, "<", `${healthyLine.cpu.toFixed(0)} ms with no target due`),
+        m("rows_written", "D1 rows written", healthy.rows, "rows", 16, "<="),
+        m("mixed_wall", "worst mixed minute, wall", mixed.wall, "ms", 60_000, "<"),
+        m("lost_shards", "shards lost", mixed.lost, "", 0, "="),
+        m("false_wakes", "false wakes", mixed.falseWakes, "", 0, "="),
+        m("dead_found", "dead targets found", mixed.deadFound, "", TARGETS / 100, "="),
+        m("overview_p95", "overview p95", overview.p95, "ms", 300, "<", `${overview.p50.toFixed(0)} ms median; /healthz ${overview.bare.toFixed(1)} ms`),
+        m("overview_bytes", "overview HTML", overview.bytes / 1024, "KiB", null, "<"),
+      ],
+    };
+  } finally {
+    await box.close();
+    await service.close();
+  }
+}
+
+const m = (
+  name: string,
+  label: string,
+  value: number,
+  unit: string,
+  goal: number | null,
+  compare: Measure["compare"],
+  beside: string | null = null,
+): Measure => ({ name: `watch.${name}`, label, value, unit, goal, compare, beside });
+
+function note(seen: Seen, e: LogEvent): void {
+  if (e.event === "cycle.done") seen.cycles.push({ tick: Number(e["tick"]), rows: Number(e["rows"]), shards: Number(e["shards"]) });
+  if (e.event === "shard.done") seen.shards.push({ cycle_at: Number(e["cycle_at"]), rows: Number(e["rows"]), at: Date.now() });
+  if (e.event === "incident.opened") seen.wakes.push(String(e["target"]));
+}
+
+const nameOf = (i: number): string => `bench-${String(i).padStart(4, "0")}`;
+
+async function addTargets(box: Sandbox, service: Service): Promise<void> {
+  for (let i = 0; i < TARGETS; i += 20)
+    await Promise.all(
+      Array.from({ length: 20 }, (_, k) =>
+        box.api.call("POST", "/api/v1/targets", {
+          id: nameOf(i + k),
+          name: nameOf(i + k),
+          kind: "http",
+          every: "1m",
+          config: { url: `${service.url}/${nameOf(i + k)}` },
+        }),
+      ),
+    );
+}
+
+/** Ticks at a minute that never was before, and waits until every shard of it has reported. */
+async function minute(box: Sandbox, seen: Seen, at: number, limit = 59_000): Promise<{ wall: number; rows: number; lost: number }> {
+  const began = Date.now();
+  const from = seen.cycles.length;
+  await box.rt.tick(at);
+  const cycle = seen.cycles[from];
+  if (!cycle) throw new Error("The cycle did not run; another one holds its lease.");
+  const mine = () => seen.shards.filter((s) => s.cycle_at === cycle.tick);
+  while (mine().length < cycle.shards && Date.now() - began < limit) await sleep(10);
+  const listeners = await box.rt.d1
+    .prepare("SELECT COUNT(*) AS n FROM listener_state WHERE last_run_at >= ?")
+    .bind(began)
+    .first<number>("n");
+  const last = Math.max(began, ...mine().map((s) => s.at));
+  return {
+    wall: last - began || Date.now() - began,
+    rows: cycle.rows + mine().reduce((n, s) => n + s.rows, 0) + (listeners ?? 0),
+    lost: cycle.shards - mine().length,
+  };
+}
+
+let next = 0;
+const nextMinute = (): number => {
+  next = Math.max(next + MIN, Math.ceil(Date.now() / MIN) * MIN);
+  return next;
+};
+
+async function healthyMinutes(ctx: RunContext, box: Sandbox, seen: Seen): Promise<{ wall: number; cpu: number; rows: number }> {
+  // The first look of a target writes its state; that is set-up, not a healthy minute.
+  await minute(box, seen, nextMinute());
+  const walls: number[] = [];
+  const cpus: number[] = [];
+  const rows: number[] = [];
+  for (let i = 0; i < HEALTHY && !ctx.signal.aborted; i++) {
+    ctx.progress.update("healthy", `${i + 1} of ${HEALTHY}`);
+    const cpu = cpuMs(box.rt.workerdPid);
+    const done = await minute(box, seen, nextMinute());
+    walls.push(done.wall);
+    rows.push(done.rows);
+    cpus.push(cpuMs(box.rt.workerdPid) - cpu);
+  }
+  return { wall: quantile(walls, 0.5), cpu: quantile(cpus, 0.5), rows: Math.max(...rows) };
+}
+
+async function mixedMinutes(
+  ctx: RunContext,
+  box: Sandbox,
+  service: Service,
+  seen: Seen,
+): Promise<{ wall: number; lost: number; falseWakes: number; deadFound: number }> {
+  const random = seeded(ctx.seed);
+  const order = Array.from({ length: TARGETS }, (_, i) => i).sort(() => random() - 0.5);
+  const each = TARGETS / 100;
+  const [slow, dead, flapping] = [0, 1, 2].map((k) => order.slice(k * each, (k + 1) * each).map(nameOf)) as [string[], string[], string[]];
+  for (const id of slow) service.set(id, "slow");
+  for (const id of dead) service.set(id, "hang");
+  let wall = 0;
+  let lost = 0;
+  for (let i = 0; i < MIXED && !ctx.signal.aborted; i++) {
+    ctx.progress.update("mixed", `minute ${i + 1} of ${MIXED}`);
+    for (const id of flapping) service.set(id, i % 2 === 0 ? "503" : "ok");
+    const began = Date.now();
+    const done = await minute(box, seen, nextMinute());
+    wall = Math.max(wall, done.wall);
+    lost += done.lost;
+    // A flapping target is back before its object looks again, so it is a blip each time.
+    for (const id of flapping) service.set(id, "ok");
+    await sleep(Math.max(0, MIXED_EVERY - (Date.now() - began)));
+  }
+  const own = new Set(dead);
+  return {
+    wall,
+    lost,
+    falseWakes: seen.wakes.filter((t) => !own.has(t)).length,
+    deadFound: new Set(seen.wakes.filter((t) => own.has(t))).size,
+  };
+}
+
+/** Fourteen days of packs and their rollups, made inside SQLite from what the product itself wrote a moment ago. */
+async function history(box: Sandbox): Promise<void> {
+  const db = box.rt.d1;
+  await db.prepare("UPDATE target SET created_at = created_at - ?").bind(15 * DAY).run();
+  const newest = await db.prepare("SELECT MAX(cycle_at) AS n FROM watch_pack").first<number>("n");
+  for (let day = 0; day < 14; day++)
+    await db
+      .prepare(
+        `WITH RECURSIVE step(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM step WHERE i < 1440)
+         INSERT OR IGNORE INTO watch_pack (slot, shard, cycle_at, n, data)
+         SELECT ((p.cycle_at / 60000) - (i + ?2)) % 20160, p.shard, p.cycle_at - (i + ?2) * 60000, p.n, p.data
+         FROM watch_pack p, step WHERE p.cycle_at = ?1`,
+      )
+      .bind(newest, day * 1440)
+      .run();
+  // The product counts the hours and days itself, a day's worth a run.
+  for (let i = 0; i < 40; i++) {
+    await db.prepare("DELETE FROM listener_state WHERE name = 'rollup'").run();
+    await box.rt.tick(nextMinute());
+    const left = await db.prepare("SELECT note FROM listener_state WHERE name = 'rollup'").first<string | null>("note");
+    const hours = await db.prepare("SELECT COUNT(*) AS n FROM watch_rollup WHERE grain = 'h'").first<number>("n");
+    if ((hours ?? 0) >= 14 * 24 - 3) return;
+    if (left === "never") return;
+  }
+}
+
+async function views(ctx: RunContext, box: Sandbox): Promise<{ p50: number; p95: number; bare: number; bytes: number }> {
+  ctx.progress.update("history", "14 days");
+  await history(box);
+  const link = await loginLink(box.api, box.rt.url);
+  const entered = await fetch(link, { redirect: "manual" });
+  const cookie = (entered.headers.get("set-cookie") ?? "").split(";")[0]!;
+  const times: number[] = [];
+  const bare: number[] = [];
+  let bytes = 0;
+  for (let i = 0; i < VIEWS && !ctx.signal.aborted; i++) {
+    ctx.progress.update("overview", `${i + 1} of ${VIEWS}`);
+    let began = performance.now();
+    const page = await fetch(`${box.rt.url}/`, { headers: { cookie, connection: "close" } });
+    const html = await page.text();
+    times.push(performance.now() - began);
+    if (page.status !== 200 || !html.includes("bench-")) throw new Error(`The overview answered ${page.status} without its targets.`);
+    bytes = Buffer.byteLength(html);
+    began = performance.now();
+    await (await fetch(`${box.rt.url}/healthz`, { headers: { connection: "close" } })).text();
+    bare.push(performance.now() - began);
+  }
+  return { p50: quantile(times, 0.5), p95: quantile(times, 0.95), bare: quantile(bare, 0.5), bytes };
+}
+
+/** The bare line beside the figures: a tick of the same installation with every target paused. */
+async function emptyMinute(box: Sandbox, seen: Seen): Promise<{ wall: number; cpu: number }> {
+  await box.rt.d1.prepare("UPDATE target SET paused = 1 WHERE source <> 'builtin'").run();
+  const cpu = cpuMs(box.rt.workerdPid);
+  const { wall } = await minute(box, seen, nextMinute());
+  return { wall, cpu: cpuMs(box.rt.workerdPid) - cpu };
+}
+
+export const runner: Runner = {
+  name: "watch",
+  what: "1,000 targets: wall, CPU, rows of a healthy minute; a bad minute; the overview over 14 days",
+  run,
+};
