@@ -253,7 +253,7 @@ export class Target extends DurableObject<ObjectEnv> {
     const statements: D1PreparedStatement[] = [];
     if (record && snapshot) {
       const maintenance = next.type === "look" && next.maintenance;
-      statements.push(lookStatement(DB, target.num, redact.json(snapshot), maintenance));
+      statements.push(lookStatement(DB, target.num, redact.json(snapshot), maintenance, machine.phase === "open"));
     }
     const wakes = await this.#effects(target, machine, effects, snapshot, by, at, statements);
     // A steady, healthy target that is looked at once more changes nothing worth a row.

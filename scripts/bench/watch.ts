@@ -3,7 +3,7 @@ import { loginLink } from "../lib/api";
 import type { LogEvent } from "../lib/log-event";
 import type { Measure } from "../lib/measure";
 import type { RunContext, Runner, RunResult } from "../lib/runner";
-import { openSandbox, quantile, type Sandbox, seeded, type Service, sleep, startService } from "../lib/sandbox";
+import { openSandbox, quantile, type Sandbox, type Service, seeded, sleep, startService } from "../lib/sandbox";
 
 /** 1,000 targets: what a healthy minute costs, whether a bad one fits into a minute, and how fast the overview is. */
 
@@ -24,7 +24,9 @@ interface Seen {
 
 /** User and system time of a process so far, ms. Linux. */
 function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ");
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /, "")
+    .split(" ");
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
@@ -50,7 +52,15 @@ async function run(ctx: RunContext): Promise<RunResult> {
         m("lost_shards", "shards lost", mixed.lost, "", 0, "="),
         m("false_wakes", "false wakes", mixed.falseWakes, "", 0, "="),
         m("dead_found", "dead targets found", mixed.deadFound, "", TARGETS / 100, "="),
-        m("overview_p95", "overview p95", overview.p95, "ms", 300, "<", `${overview.p50.toFixed(0)} ms median; /healthz ${overview.bare.toFixed(1)} ms`),
+        m(
+          "overview_p95",
+          "overview p95",
+          overview.p95,
+          "ms",
+          300,
+          "<",
+          `${overview.p50.toFixed(0)} ms median; /healthz ${overview.bare.toFixed(1)} ms`,
+        ),
         m("overview_bytes", "overview HTML", overview.bytes / 1024, "KiB", null, "<"),
       ],
     };
@@ -71,8 +81,10 @@ const m = (
 ): Measure => ({ name: `watch.${name}`, label, value, unit, goal, compare, beside });
 
 function note(seen: Seen, e: LogEvent): void {
-  if (e.event === "cycle.done") seen.cycles.push({ tick: Number(e["tick"]), rows: Number(e["rows"]), shards: Number(e["shards"]) });
-  if (e.event === "shard.done") seen.shards.push({ cycle_at: Number(e["cycle_at"]), rows: Number(e["rows"]), at: Date.now() });
+  if (e.event === "cycle.done")
+    seen.cycles.push({ tick: Number(e["tick"]), rows: Number(e["rows"]), shards: Number(e["shards"]) });
+  if (e.event === "shard.done")
+    seen.shards.push({ cycle_at: Number(e["cycle_at"]), rows: Number(e["rows"]), at: Date.now() });
   if (e.event === "incident.opened") seen.wakes.push(String(e["target"]));
 }
 
@@ -94,7 +106,12 @@ async function addTargets(box: Sandbox, service: Service): Promise<void> {
 }
 
 /** Ticks at a minute that never was before, and waits until every shard of it has reported. */
-async function minute(box: Sandbox, seen: Seen, at: number, limit = 59_000): Promise<{ wall: number; rows: number; lost: number }> {
+async function minute(
+  box: Sandbox,
+  seen: Seen,
+  at: number,
+  limit = 59_000,
+): Promise<{ wall: number; rows: number; lost: number }> {
   const began = Date.now();
   const from = seen.cycles.length;
   await box.rt.tick(at);
@@ -120,7 +137,11 @@ const nextMinute = (): number => {
   return next;
 };
 
-async function healthyMinutes(ctx: RunContext, box: Sandbox, seen: Seen): Promise<{ wall: number; cpu: number; rows: number }> {
+async function healthyMinutes(
+  ctx: RunContext,
+  box: Sandbox,
+  seen: Seen,
+): Promise<{ wall: number; cpu: number; rows: number }> {
   // The first look of a target writes its state; that is set-up, not a healthy minute.
   await minute(box, seen, nextMinute());
   const walls: number[] = [];
@@ -146,7 +167,11 @@ async function mixedMinutes(
   const random = seeded(ctx.seed);
   const order = Array.from({ length: TARGETS }, (_, i) => i).sort(() => random() - 0.5);
   const each = TARGETS / 100;
-  const [slow, dead, flapping] = [0, 1, 2].map((k) => order.slice(k * each, (k + 1) * each).map(nameOf)) as [string[], string[], string[]];
+  const [slow, dead, flapping] = [0, 1, 2].map((k) => order.slice(k * each, (k + 1) * each).map(nameOf)) as [
+    string[],
+    string[],
+    string[],
+  ];
   for (const id of slow) service.set(id, "slow");
   for (const id of dead) service.set(id, "hang");
   let wall = 0;
@@ -174,7 +199,10 @@ async function mixedMinutes(
 /** Fourteen days of packs and their rollups, made inside SQLite from what the product itself wrote a moment ago. */
 async function history(box: Sandbox): Promise<void> {
   const db = box.rt.d1;
-  await db.prepare("UPDATE target SET created_at = created_at - ?").bind(15 * DAY).run();
+  await db
+    .prepare("UPDATE target SET created_at = created_at - ?")
+    .bind(15 * DAY)
+    .run();
   const newest = await db.prepare("SELECT MAX(cycle_at) AS n FROM watch_pack").first<number>("n");
   for (let day = 0; day < 14; day++)
     await db
@@ -197,7 +225,10 @@ async function history(box: Sandbox): Promise<void> {
   }
 }
 
-async function views(ctx: RunContext, box: Sandbox): Promise<{ p50: number; p95: number; bare: number; bytes: number }> {
+async function views(
+  ctx: RunContext,
+  box: Sandbox,
+): Promise<{ p50: number; p95: number; bare: number; bytes: number }> {
   ctx.progress.update("history", "14 days");
   await history(box);
   const link = await loginLink(box.api, box.rt.url);
@@ -212,7 +243,8 @@ async function views(ctx: RunContext, box: Sandbox): Promise<{ p50: number; p95:
     const page = await fetch(`${box.rt.url}/`, { headers: { cookie, connection: "close" } });
     const html = await page.text();
     times.push(performance.now() - began);
-    if (page.status !== 200 || !html.includes("bench-")) throw new Error(`The overview answered ${page.status} without its targets.`);
+    if (page.status !== 200 || !html.includes("bench-"))
+      throw new Error(`The overview answered ${page.status} without its targets.`);
     bytes = Buffer.byteLength(html);
     began = performance.now();
     await (await fetch(`${box.rt.url}/healthz`, { headers: { connection: "close" } })).text();

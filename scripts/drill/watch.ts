@@ -133,7 +133,11 @@ async function drill(
     await Promise.all([box.rt.tick().catch(() => {}), sleep(1_000)]);
     ctx.progress.update("settle", `${subjects.filter((s) => s.phase !== "up").length} left`);
   }
-  await sleep(2_000);
+  // A wake whose consumer was killed is taken up when its lease ends (45 s of wall time).
+  for (let i = 0; i < 90 && (await undoneWakes(box)) > 0 && !ctx.signal.aborted; i++) {
+    await Promise.all([box.rt.tick().catch(() => {}), sleep(1_000)]);
+    ctx.progress.update("settle", "wakes under way");
+  }
   return judge(ctx, box, faults, await outside(platforms), platforms, { kills, lost, cycles: CYCLES });
 }
 
@@ -185,6 +189,11 @@ function mend(s: Subject, service: Service, cycle: number): void {
   Object.assign(s, { phase: "mending", since: cycle });
 }
 
+const undoneWakes = async (box: Sandbox): Promise<number> =>
+  (await box.rt.d1
+    .prepare("SELECT COUNT(*) AS n FROM wake WHERE target_id LIKE 't-%' AND done_at IS NULL")
+    .first<number>("n")) ?? 0;
+
 async function judge(
   ctx: RunContext,
   box: Sandbox,
@@ -196,7 +205,7 @@ async function judge(
   const one = async (sql: string): Promise<number> => (await box.rt.d1.prepare(sql).first<number>("n")) ?? Number.NaN;
   const incidents = await one("SELECT COUNT(*) AS n FROM incident WHERE target_id LIKE 't-%'");
   const unresolved = await one("SELECT COUNT(*) AS n FROM incident WHERE target_id LIKE 't-%' AND resolved_at IS NULL");
-  const undone = await one("SELECT COUNT(*) AS n FROM wake WHERE target_id LIKE 't-%' AND done_at IS NULL");
+  const undone = await undoneWakes(box);
   const unnoticed = await one(
     "SELECT COUNT(*) AS n FROM wake w WHERE w.target_id LIKE 't-%' AND NOT EXISTS (SELECT 1 FROM notice n WHERE n.wake_id = w.wake_id)",
   );

@@ -12,14 +12,17 @@ const HOLDERS: Record<Holder, string> = {
 const cell = (text: string): string => text.replaceAll("|", "\\|");
 const code = (text: string): string => `\`${text}\``;
 
-/** One line a variable, in Markdown. */
+/** One line a variable, in Markdown, aligned as the formatter wants it. */
 export function markdownTable(variables: Variable[] = VARIABLES): string {
+  const head = ["variable", "aliases", "held by", "default", "what"];
   const rows = variables.map((x) => {
     const fallback = x.default === "" ? "" : code(x.default);
-    const what = x.secret ? `${x.what} *(secret)*` : x.what;
-    return `| ${[code(x.name), x.aliases.map(code).join(", "), HOLDERS[x.holder], fallback, what].map(cell).join(" | ")} |`;
+    const what = x.secret ? `${x.what} _(secret)_` : x.what;
+    return [code(x.name), x.aliases.map(code).join(", "), HOLDERS[x.holder], fallback, what].map(cell);
   });
-  return ["| variable | aliases | held by | default | what |", "|---|---|---|---|---|", ...rows].join("\n");
+  const widths = head.map((h, i) => Math.max(h.length, ...rows.map((r) => r[i]!.length)));
+  const line = (cells: string[]): string => `| ${cells.map((c, i) => c.padEnd(widths[i]!)).join(" | ")} |`;
+  return [line(head), line(widths.map((w) => "-".repeat(w))), ...rows.map(line)].join("\n");
 }
 
 const BEGIN = "<!-- variables: made by `npx tsx scripts/config-table.ts --write` -->";

@@ -38,6 +38,7 @@ export class Stream {
     else if (e.event === "incident.opened") this.#opened(e);
     else if (e.event === "incident.resolved") this.#resolved(e);
     else if (e.event === "notice.sent") this.#notice(e);
+    else if (e.event === "wake.done") this.#told(e);
     else if (e.level === "warn" || e.level === "error") this.#trouble(e);
   }
 
@@ -78,14 +79,16 @@ export class Stream {
   #notice(e: LogEvent): void {
     const incident = text(e["incident"]);
     const waiting = this.#waiting.get(incident);
-    if (waiting) {
-      this.#release(incident, `   notice sent in ${seconds(this.now() - waiting.at)}`);
-      return;
-    }
-    const channel = text(e["channel"]) || "inbox";
-    this.#line(
-      `  notice sent: ${text(e["notice_event"]) || "incident"} to ${channel}${incident ? `   incident ${shortId(incident)}` : ""}`,
-    );
+    if (waiting) this.#release(incident, `   notice sent in ${seconds(this.now() - waiting.at)}`);
+    else if (e["event_name"] !== "recovered" || !incident)
+      this.#line(
+        `  notice sent: ${text(e["event_name"])} to ${text(e["channel"])}${incident ? `   incident ${shortId(incident)}` : ""}`,
+      );
+  }
+
+  /** A wake that ended without a push: the inbox has it. */
+  #told(e: LogEvent): void {
+    if (e["channel"] === null) this.#release(text(e["incident"]), `   notice in the inbox`);
   }
 
   #release(incident: string, tail: string): void {

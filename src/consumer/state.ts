@@ -1,6 +1,6 @@
 import { describe } from "../kernel/errors";
 import { runtimeOf } from "../kernel/runtime";
-import { markFailed, markOk, startEngine } from "../listeners";
+import { markFailed, markOk, noteSetup, startEngine } from "../listeners";
 import { allChannels } from "../notify";
 import type { ConsumerEnv } from "./env";
 
@@ -20,12 +20,10 @@ export async function reportState(env: ConsumerEnv): Promise<void> {
   try {
     await env.DB.batch([
       problems ? markFailed(env.DB, "probe_wake", now, problems) : markOk(env.DB, "probe_wake", now),
-      engine.ok
-        ? markOk(env.DB, "reasoning_engine", now, "none configured: notices stay plain")
-        : markFailed(env.DB, "reasoning_engine", now, engine.error ?? "cannot start"),
-      markOk(env.DB, "slack_client", now, channel("slack")),
-      markOk(env.DB, "purelymail_client", now, channel("email")),
-      markOk(env.DB, "alert_wake", now),
+      noteSetup(env.DB, "reasoning_engine", now, engine.error, engine.ok ? "none configured: notices stay plain" : null),
+      noteSetup(env.DB, "slack_client", now, null, channel("slack")),
+      noteSetup(env.DB, "purelymail_client", now, null, channel("email")),
+      noteSetup(env.DB, "alert_wake", now, null),
     ]);
   } catch (error) {
     runtime.log("error", "state.unwritten", { error: describe(error) });

@@ -186,5 +186,11 @@ async function close(
   }
   await db.batch(statements);
   if (wake.event === "summary") await shareThread(db, wake.wake_id);
-  runtime.log("info", "wake.done", { wake: wake.wake_id, event_name: wake.event, dm_status, channel: result.channel });
+  runtime.log("info", "wake.done", {
+    wake: wake.wake_id,
+    incident: wake.incident_id,
+    event_name: wake.event,
+    dm_status,
+    channel: result.channel,
+  });
 }

@@ -11,7 +11,7 @@ export { policyOf } from "./policy";
 export { rehearsed, unchanged } from "./rehearsal";
 export { RULES, type RuleFacts, readCounts, ruleSnapshot } from "./rules";
 export { sweepWakes } from "./sweep";
-export { OPEN, type SwitchPatch, type Switches, switchesSchema, switchPatch, UNREADABLE } from "./switches";
+export { applyPatch, OPEN, type SwitchPatch, type Switches, switchesSchema, switchPatch, UNREADABLE } from "./switches";
 export {
   hostsOf,
   idFromName,

@@ -1,6 +1,7 @@
 import { Cron } from "croner";
 import * as z from "zod";
 import { DAY, HOUR, MINUTE, SECOND } from "../kernel/clock";
+import { nextStart } from "../kernel/cron";
 
 /** Planned silence: either one span (`starts_at`, `ends_at`) or a cron start with a length. Times are ms. */
 export interface MaintenanceWindow {
@@ -34,23 +35,6 @@ export const CONFIRM_ABOVE = DAY;
 const startRule = (cron: string, zone: string): Cron =>
   new Cron(cron, { timezone: zone, mode: "5-part", paused: true });
 
-/**
- * The first start after `after`, ms, or null. When clocks go back, croner takes a reference in the repeated hour for its
- * first pass and answers with a time before it; going on from that answer leads past the hour. So a start inside the repeated
- * hour comes once, in the first pass.
- */
-function firstStart(rule: Cron, after: number): number | null {
-  // croner works in whole seconds, and starts are whole minutes.
-  let from = Math.floor(after / SECOND) * SECOND;
-  // Two answers suffice for one clock change; the bound keeps a surprise from hanging a cycle.
-  for (let i = 0; i < 10; i++) {
-    const start = rule.nextRun(new Date(from))?.getTime();
-    if (start === undefined) return null;
-    if (start > after) return start;
-    from = start;
-  }
-  return null;
-}
 
 /** What was worked out for a window last: `at` is known to be inactive up to `start`, and active from it to `end`. */
 interface Known {
@@ -63,7 +47,7 @@ const cache = new WeakMap<MaintenanceWindow, Known>();
 /** The first start of a cron window after `after`, ms, or null when there is none. */
 function startAfter(w: MaintenanceWindow, after: number): number | null {
   const rule = cache.get(w)?.rule ?? startRule(w.cron!, w.zone);
-  const start = firstStart(rule, after);
+  const start = nextStart(rule, after);
   cache.set(w, { rule, from: after, start: start ?? Number.POSITIVE_INFINITY });
   return start;
 }
@@ -109,7 +93,7 @@ export function nextOccurrences(
   const out: Occurrence[] = [];
   let after = from - length;
   while (out.length < n) {
-    const start = firstStart(rule, after);
+    const start = nextStart(rule, after);
     if (start === null || start >= ended) break;
     const next = keep({ starts_at: start, ends_at: start + length });
     if (next.ends_at > from) out.push(next);

@@ -146,6 +146,16 @@ const headers = z.record(z.string(), z.string().max(2_000)).superRefine((record,
   }
 });
 
+/** Any JSON value. Not `z.json()`: that one refers to itself, which the OpenAPI document can't be made from. */
+const anyJson = z.union([
+  z.string(),
+  z.number(),
+  z.boolean(),
+  z.null(),
+  z.array(z.unknown()),
+  z.record(z.string(), z.unknown()),
+]);
+
 const statusRule = z.union([
   z.int().min(100).max(599),
   z.string().regex(/^[1-5](xx|\d\d)$/, 'must be a code such as 200 or a class such as "2xx"'),
@@ -166,7 +176,7 @@ export const httpConfig = z
       .regex(/^\$?\.?[\w-]+(\.[\w-]+|\[\d{1,5}\])*$/, 'must be a path such as "status" or "checks[0].state"')
       .max(200)
       .optional(),
-    json_equals: z.json().optional(),
+    json_equals: anyJson.optional(),
     latency_ms: z.int().min(1).max(8_000).optional(),
     follow_redirects: z.boolean().default(true),
   })

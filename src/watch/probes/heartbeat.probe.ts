@@ -1,4 +1,5 @@
 import { Cron } from "croner";
+import { nextStart } from "../../kernel/cron";
 import { iso } from "../../kernel/clock";
 import { type Beat, readBeat } from "../heartbeat.store";
 import type { Outcome, Probe } from "../probe";
@@ -15,12 +16,11 @@ const EARLY_MS = 60_000;
 export function dueAfter(config: HeartbeatConfig, anchor: number): number {
   if (config.period !== undefined) return anchor + config.period * 1_000;
   const cron = new Cron(config.cron!, { timezone: config.zone });
-  const [next, after] = cron.nextRuns(2, new Date(anchor));
-  if (!next) return Number.POSITIVE_INFINITY;
-  const gap = after ? after.getTime() - next.getTime() : EARLY_MS * 10;
-  return next.getTime() - anchor <= Math.min(EARLY_MS, gap / 10)
-    ? (after?.getTime() ?? Number.POSITIVE_INFINITY)
-    : next.getTime();
+  const next = nextStart(cron, anchor);
+  if (next === null) return Number.POSITIVE_INFINITY;
+  const after = nextStart(cron, next);
+  const gap = after === null ? EARLY_MS * 10 : after - next;
+  return next - anchor <= Math.min(EARLY_MS, gap / 10) ? (after ?? Number.POSITIVE_INFINITY) : next;
 }
 
 /** The state of a heartbeat at `now`. All times are Reveille time, ms. Pure. */

@@ -27,13 +27,23 @@ apiRoutes.use(
     },
   }),
 );
+// `curl -X POST` with a JSON content type and no body is an act without options, not malformed JSON.
+apiRoutes.use("*", async (c, next) => {
+  if (c.req.raw.body === null && c.req.header("content-type")) {
+    const headers = new Headers(c.req.raw.headers);
+    headers.delete("content-type");
+    c.req.raw = new Request(c.req.raw, { headers });
+  }
+  await next();
+});
 apiRoutes.openAPIRegistry.registerComponent("securitySchemes", "operator", { type: "http", scheme: "bearer" });
 apiRoutes.route("/", targetRoutes);
 apiRoutes.route("/", incidentRoutes);
 apiRoutes.route("/", recordRoutes);
 apiRoutes.route("/", maintenanceRoutes);
 apiRoutes.route("/", systemRoutes);
-apiRoutes.notFound((c) =>
+// A mounted app has no not-found of its own; the pages would answer in HTML.
+apiRoutes.all("*", (c) =>
   c.json(
     {
       error: {
