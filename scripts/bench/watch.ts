@@ -174,17 +174,19 @@ async function mixedMinutes(
   ];
   for (const id of slow) service.set(id, "slow");
   for (const id of dead) service.set(id, "hang");
+  // Bad when the cycle looks, good when the object looks again: a blip a minute.
+  for (const id of flapping) {
+    if (service.hits(id) % 2 === 1) await fetch(`${service.url}/${id}`);
+    service.set(id, "flap");
+  }
   let wall = 0;
   let lost = 0;
   for (let i = 0; i < MIXED && !ctx.signal.aborted; i++) {
     ctx.progress.update("mixed", `minute ${i + 1} of ${MIXED}`);
-    for (const id of flapping) service.set(id, i % 2 === 0 ? "503" : "ok");
     const began = Date.now();
     const done = await minute(box, seen, nextMinute());
     wall = Math.max(wall, done.wall);
     lost += done.lost;
-    // A flapping target is back before its object looks again, so it is a blip each time.
-    for (const id of flapping) service.set(id, "ok");
     await sleep(Math.max(0, MIXED_EVERY - (Date.now() - began)));
   }
   const own = new Set(dead);

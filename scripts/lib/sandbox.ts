@@ -62,7 +62,7 @@ export async function openSandbox(options: {
 /** A local service with many addresses, each up or down as told; it keeps its own ledger of what it was asked. */
 export interface Service {
   url: string;
-  set(path: string, mode: "ok" | "503" | "hang" | "slow"): void;
+  set(path: string, mode: "ok" | "503" | "hang" | "slow" | "flap"): void;
   hits(path: string): number;
   close(): Promise<void>;
 }
@@ -75,6 +75,8 @@ export async function startService(): Promise<Service> {
     hits.set(path, (hits.get(path) ?? 0) + 1);
     const mode = modes.get(path) ?? "ok";
     if (mode === "hang") return;
+    // Bad at every second request; 404, because a 5xx would be asked twice within one look.
+    if (mode === "flap" && hits.get(path)! % 2 === 1) return void res.writeHead(404).end();
     const answer = (): void => {
       res.writeHead(mode === "503" ? 503 : 200, { "content-type": "text/plain" }).end(mode === "503" ? "down" : "ok");
     };

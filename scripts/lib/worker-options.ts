@@ -13,15 +13,25 @@ export interface WorkerConfig {
  * are left out, because each Worker gets only the variables it may hold (and tests get none of a developer's).
  */
 export async function readWorkerConfig(config: string): Promise<WorkerConfig> {
-  // It would tell about the `.dev.vars` it read, which is not used.
-  process.env["WRANGLER_LOG"] ??= "error";
   const { unstable_readConfig, unstable_getMiniflareWorkerOptions } = await import("wrangler");
   const parsed = unstable_readConfig({ config: join(ROOT, config) });
-  const { workerOptions } = unstable_getMiniflareWorkerOptions(parsed);
+  const { workerOptions } = quietly(() => unstable_getMiniflareWorkerOptions(parsed));
   return {
     options: { ...workerOptions, bindings: { ...(parsed.vars as Record<string, string>) } },
     crons: parsed.triggers.crons ?? [],
   };
+}
+
+/** wrangler would tell about the `.dev.vars` it reads, which is not used; its log level is read from here each time. */
+function quietly<T>(work: () => T): T {
+  const before = process.env["WRANGLER_LOG"];
+  process.env["WRANGLER_LOG"] = "error";
+  try {
+    return work();
+  } finally {
+    if (before === undefined) delete process.env["WRANGLER_LOG"];
+    else process.env["WRANGLER_LOG"] = before;
+  }
 }
 
 /** What an object binding may be in Miniflare's options. */

@@ -13,7 +13,7 @@ const schema = z.strictObject({
   undo: z
     .strictObject({
       // Only our own pages may be posted to, whatever the cookie says.
-      action: z.string().regex(/^\/[A-Za-z0-9/_-]{1,200}$/),
+      action: z.string().regex(/^\/[A-Za-z0-9][A-Za-z0-9/_.%-]{0,200}$/),
       fields: z.record(z.string().max(40), z.string().max(300)),
     })
     .optional(),

@@ -53,13 +53,16 @@ export function viewOf(line: TargetLine, a: Around): StateView {
   );
 }
 
+/** "service 9" stands before "service 10". */
+const NAMES = new Intl.Collator("en", { numeric: true });
+
 /** All targets, worst first, then by name; what is paused stands after what is looked at. */
 export function sortLines(lines: TargetLine[], around: Around): OverviewLine[] {
   const rank = (x: OverviewLine): number =>
     STATE_RANK[x.view.state] * 4 + (x.line.paused ? 3 : x.view.modifiers.includes("acked") ? 1 : 0);
   return lines
     .map((line) => ({ line, view: viewOf(line, around) }))
-    .sort((x, y) => rank(x) - rank(y) || x.line.name.localeCompare(y.line.name));
+    .sort((x, y) => rank(x) - rank(y) || NAMES.compare(x.line.name, y.line.name));
 }
 
 export function countStates(lines: OverviewLine[]): Counts {

@@ -86,7 +86,7 @@ tbody th{font-weight:400}
 .r{text-align:right}.right,td.num{text-align:right}
 .long thead th{position:sticky;top:0;background:var(--surface);z-index:1;box-shadow:0 1px var(--line)}
 tbody tr:hover{background:var(--sunken)}tr.at{box-shadow:inset 3px 0 var(--accent)}
-.name{font-weight:600;color:var(--text);text-decoration:none}.name:hover{text-decoration:underline}
+h1,.lead,.name,.quote,td,dd,.tl b{unicode-bidi:isolate}.name{font-weight:600;color:var(--text);text-decoration:none}.name:hover{text-decoration:underline}
 .two>tbody>tr{height:54px}.two span.sub{display:block}.st{min-width:210px}.nw{white-space:nowrap}
 .compact td,.compact th{padding-block:2px}.compact tbody tr{height:var(--row-compact)}.compact th>span.sub{display:inline;margin-left:8px}
 svg.bar{width:180px;height:28px;display:block}svg.spark{width:120px;height:28px;vertical-align:middle}

@@ -51,9 +51,25 @@ export function zonedTime(text: string, zone: string): number | null {
   return at;
 }
 
-/** How far a zone's clock is ahead of UTC at a moment, ms (whole minutes). */
+const clocks = new Map<string, Intl.DateTimeFormat>();
+
+/** How far a zone's clock is ahead of UTC at a moment, ms (whole minutes). Its date counts: zones differ by up to 26 h. */
 function offsetOf(at: number, zone: string): number {
-  const ahead = minutesOf(at, zone) - minutesOf(at, "UTC");
-  // A zone is at most 14 h ahead and 12 h behind, so a difference beyond that has crossed midnight.
-  return (ahead > 840 ? ahead - 1440 : ahead < -720 ? ahead + 1440 : ahead) * MINUTE;
+  let clock = clocks.get(zone);
+  if (!clock) {
+    const two = "2-digit" as const;
+    clock = new Intl.DateTimeFormat("en-GB", {
+      timeZone: zone,
+      hourCycle: "h23",
+      year: "numeric",
+      month: two,
+      day: two,
+      hour: two,
+      minute: two,
+    });
+    if (clocks.size < 64) clocks.set(zone, clock);
+  }
+  const p = Object.fromEntries(clock.formatToParts(at).map((x) => [x.type, Number(x.value)]));
+  const wall = Date.UTC(p["year"]!, p["month"]! - 1, p["day"]!, p["hour"]!, p["minute"]!);
+  return wall - Math.floor(at / MINUTE) * MINUTE;
 }
