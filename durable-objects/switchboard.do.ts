@@ -1,5 +1,5 @@
 import { createDurable, proxyDurable } from "itty-durable";
-import { applyPatch, OPEN, type SwitchPatch, type Switches, switchesSchema, UNREADABLE } from "../src/watch";
+import { applyPatch, OPEN, type Switches, type SwitchPatch, switchesSchema, UNREADABLE } from "../src/watch";
 
 /**
  * The operator's live switches: one small JSON value that must be strongly consistent (a kill switch is worth nothing

@@ -192,12 +192,7 @@ export class Target extends DurableObject<ObjectEnv> {
     );
   }
 
-  async #act(
-    targetId: string,
-    incidentId: string,
-    by: string,
-    input: (at: number) => Input,
-  ): Promise<TargetView> {
+  async #act(targetId: string, incidentId: string, by: string, input: (at: number) => Input): Promise<TargetView> {
     return this.#commit(targetId, by, (_t, at, machine) => {
       if (machine.incident?.id !== incidentId)
         throw new ReveilleError({
@@ -332,7 +327,8 @@ export class Target extends DurableObject<ObjectEnv> {
         });
       else if (e.type === "resolve")
         log("info", "incident.resolved", { target: target.id, incident: e.incident.id, downtime_ms: e.downtime_ms });
-      else if (e.type === "raise") log("info", "incident.raised", { target: target.id, incident: m.incident?.id, to: e.to });
+      else if (e.type === "raise")
+        log("info", "incident.raised", { target: target.id, incident: m.incident?.id, to: e.to });
     }
   }
 }

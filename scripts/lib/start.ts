@@ -23,6 +23,8 @@ export async function main(): Promise<number> {
     what: "Runs Reveille on this machine: no account, no network. Ctrl-C stops it; data is kept.",
     notes: ["", "PORT=8788 npm start uses another port. All settings: docs/configuration.md"],
   });
+  // From the first moment on: a Ctrl-C while it starts stops it as cleanly, once it stands.
+  const stopped = interrupted();
   const term = makeTerm();
   const file = join(ROOT, VARS_FILE);
   const before = localVars(readVarsFile(file), process.env);
@@ -54,7 +56,7 @@ export async function main(): Promise<number> {
     onText: (line) => term.err(`  ${line}`),
   });
   try {
-    return await serve(term, runtime, local, dataDir, seed);
+    return await serve(term, runtime, local, dataDir, seed, stopped);
   } finally {
     stream.flush();
     await runtime.stop();
@@ -67,8 +69,8 @@ async function serve(
   vars: Vars,
   dataDir: string,
   seed: Seed | null,
+  stopped: Promise<void>,
 ): Promise<number> {
-  const stopped = interrupted();
   const { names, ms } = runtime.migrated;
   const migrations = `${names.length} migration${names.length === 1 ? "" : "s"} applied in ${seconds(ms)}`;
   row(term, "database", names.length === 0 ? "up to date" : migrations);

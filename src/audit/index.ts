@@ -1,2 +1,2 @@
 export { type AuditQuery, type AuditRow, type AuditView, auditStatement, readAudit } from "./audit.store";
-export { SEAMS, SOURCES, type Seam, type Source } from "./seams";
+export { SEAMS, type Seam, SOURCES, type Source } from "./seams";

@@ -43,5 +43,15 @@ export const SEAMS = [
 ] as const;
 export type Seam = (typeof SEAMS)[number];
 
-export const SOURCES = ["mcp_http", "slack_dm", "email", "cron", "reasoning", "operator", "telegram", "slack", "api"] as const;
+export const SOURCES = [
+  "mcp_http",
+  "slack_dm",
+  "email",
+  "cron",
+  "reasoning",
+  "operator",
+  "telegram",
+  "slack",
+  "api",
+] as const;
 export type Source = (typeof SOURCES)[number];

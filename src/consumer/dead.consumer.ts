@@ -9,7 +9,11 @@ import { wakeDeps, wakeMessage } from "./wake.consumer";
  * Dead-letter queues: every message becomes a row a person can see and replay, and a dead wake still becomes its plain notice
  * (design §2). The row is keyed by the message, so a second delivery changes nothing.
  */
-export async function consumeDead(batch: MessageBatch<unknown>, env: ConsumerEnv, kind: "wake" | "probe"): Promise<void> {
+export async function consumeDead(
+  batch: MessageBatch<unknown>,
+  env: ConsumerEnv,
+  kind: "wake" | "probe",
+): Promise<void> {
   const deps = await wakeDeps(env);
   const { clock, log, redact } = deps.runtime;
   for (const message of batch.messages) {

@@ -1,5 +1,5 @@
-import type { ConsumerEnv } from "./env";
 import { consumeDead } from "./dead.consumer";
+import type { ConsumerEnv } from "./env";
 import { reportState } from "./state";
 import { consumeWakes } from "./wake.consumer";
 

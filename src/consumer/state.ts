@@ -20,7 +20,13 @@ export async function reportState(env: ConsumerEnv): Promise<void> {
   try {
     await env.DB.batch([
       problems ? markFailed(env.DB, "probe_wake", now, problems) : markOk(env.DB, "probe_wake", now),
-      noteSetup(env.DB, "reasoning_engine", now, engine.error, engine.ok ? "none configured: notices stay plain" : null),
+      noteSetup(
+        env.DB,
+        "reasoning_engine",
+        now,
+        engine.error,
+        engine.ok ? "none configured: notices stay plain" : null,
+      ),
       noteSetup(env.DB, "slack_client", now, null, channel("slack")),
       noteSetup(env.DB, "purelymail_client", now, null, channel("email")),
       noteSetup(env.DB, "alert_wake", now, null),

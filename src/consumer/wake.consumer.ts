@@ -1,12 +1,15 @@
 import * as z from "zod";
-import { switchboard } from "../../durable-objects/switchboard.do";
 import type { WakeMessage } from "../../durable-objects/env";
+import { switchboard } from "../../durable-objects/switchboard.do";
 import { describe } from "../kernel/errors";
 import { runtimeOf } from "../kernel/runtime";
 import { processWake, type WakeDeps } from "../notify";
 import type { ConsumerEnv } from "./env";
 
-export const wakeMessage = z.object({ wake_id: z.string().min(1).max(100), kind: z.enum(["incident", "message", "autofix"]) });
+export const wakeMessage = z.object({
+  wake_id: z.string().min(1).max(100),
+  kind: z.enum(["incident", "message", "autofix"]),
+});
 
 /** Longest delay a queue takes (12 h); a later try is the sweeper's. */
 const MAX_DELAY_S = 12 * 3600;

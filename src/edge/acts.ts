@@ -1,10 +1,11 @@
 import { switchboard } from "../../durable-objects/switchboard.do";
-import { targetObject, type TargetView } from "../../durable-objects/target.do";
+import { type TargetView, targetObject } from "../../durable-objects/target.do";
 import { auditStatement } from "../audit";
 import { badRequest, notFound, ReveilleError, unwrap } from "../kernel/errors";
 import { checkHost, checkUrl } from "../kernel/net-guard";
 import type { Runtime } from "../kernel/runtime";
 import {
+  patchTarget as applyTargetPatch,
   deleteTarget as deleteRows,
   hostsOf,
   type IncidentView,
@@ -17,10 +18,9 @@ import {
   readIncident,
   readTarget,
   type Snapshot,
-  type SwitchPatch,
   type Switches,
+  type SwitchPatch,
   type Target,
-  patchTarget as applyTargetPatch,
   type TargetInput,
   updateTarget,
   urlsOf,
@@ -49,7 +49,13 @@ export interface ActResult {
 }
 
 /** Acknowledges (or, with `on` false, un-acknowledges) an open incident. Twice is the same as once. */
-export async function ackIncident(env: EdgeEnv, _runtime: Runtime, id: string, by: string, on = true): Promise<ActResult> {
+export async function ackIncident(
+  env: EdgeEnv,
+  _runtime: Runtime,
+  id: string,
+  by: string,
+  on = true,
+): Promise<ActResult> {
   const incident = await openIncident(env, id);
   const { changed } = unwrap(await stub(env, incident.target_id).ack(incident.target_id, id, by, on));
   return { changed, incident: (await readIncident(env.DB, id)) ?? incident };
@@ -144,7 +150,8 @@ export async function createTarget(
 ): Promise<Target> {
   const input = parseTarget(body);
   const id = input.id ?? idFromName(input.name);
-  if (id.startsWith("reveille-")) throw badRequest("bad_id", 'Ids that begin with "reveille-" are Reveille\'s own.', "id");
+  if (id.startsWith("reveille-"))
+    throw badRequest("bad_id", 'Ids that begin with "reveille-" are Reveille\'s own.', "id");
   checkNetwork(runtime, input);
   try {
     await env.DB.batch(insertTarget(env.DB, toRow(input, id, source), runtime.clock.now()));
@@ -207,7 +214,12 @@ export async function deleteTarget(env: EdgeEnv, runtime: Runtime, id: string, b
 }
 
 /** Changes switches and writes the `config.changed` row. @throws 503 when the switchboard can't be reached. */
-export async function changeSwitches(env: EdgeEnv, runtime: Runtime, patch: SwitchPatch, by: string): Promise<Switches> {
+export async function changeSwitches(
+  env: EdgeEnv,
+  runtime: Runtime,
+  patch: SwitchPatch,
+  by: string,
+): Promise<Switches> {
   const board = switchboard(env.SWITCHBOARD);
   try {
     const before = await board.read();
@@ -232,7 +244,9 @@ export async function replayDeadLetter(env: EdgeEnv, runtime: Runtime, id: strin
   if (!row) throw notFound("dead-letter", id);
   const now = runtime.clock.now();
   // The mark comes first and only once, so two presses can't send twice.
-  const mark = await env.DB.prepare("UPDATE dead_letter SET replayed_at = ?, replayed_by = ? WHERE id = ? AND replayed_at IS NULL")
+  const mark = await env.DB.prepare(
+    "UPDATE dead_letter SET replayed_at = ?, replayed_by = ? WHERE id = ? AND replayed_at IS NULL",
+  )
     .bind(now, by, id)
     .run();
   if (mark.meta.changes === 0)

@@ -1,10 +1,10 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
+import { type AppEnv, onError } from "./kit";
 import { apiRoutes } from "./routes/api";
 import { beatRoutes } from "./routes/beat.route";
 import { healthRoutes } from "./routes/health.route";
 import { pageRoutes } from "./routes/pages.route";
 import { platformRoutes } from "./routes/platforms.route";
-import { type AppEnv, onError } from "./kit";
 
 /** The HTTP surface of design §8, in the order paths are tried. Wiring only. */
 export const app = new OpenAPIHono<AppEnv>();

@@ -1,8 +1,8 @@
-import { readVar } from "../kernel/config";
 import { MINUTE } from "../kernel/clock";
+import { readVar } from "../kernel/config";
 import { describe } from "../kernel/errors";
 import { runtimeOf } from "../kernel/runtime";
-import { countFailures, health, LISTENERS, readListenerStates, readiness, registry, startAll } from "../listeners";
+import { countFailures, health, LISTENERS, readiness, readListenerStates, registry, startAll } from "../listeners";
 import type { EdgeEnv } from "./env";
 
 /** Parts the edge sets up per isolate; each throws when it can't work at all. */
@@ -35,10 +35,7 @@ export async function fitness(env: EdgeEnv) {
   const { clock, redact } = runtimeOf(env, "edge");
   const now = clock.now();
   const started = startAll(inits(env), (e) => redact.text(describe(e)));
-  const [states, failures] = await Promise.all([
-    readListenerStates(env.DB),
-    countFailures(env.DB, now - 5 * MINUTE),
-  ]);
+  const [states, failures] = await Promise.all([readListenerStates(env.DB), countFailures(env.DB, now - 5 * MINUTE)]);
   const whole = health(LISTENERS, states, now, failures);
   return { now, whole, readiness: readiness(started, whole, registry.find) };
 }

@@ -40,7 +40,13 @@ export function onError(error: Error, c: Context<AppEnv>): Response {
   runtime(c).log("error", "request.failed", { path: new URL(c.req.url).pathname, error: describe(error) });
   return c.json(
     store
-      ? { error: { code: "store_unavailable", message: "The store did not answer. Nothing was changed.", hint: "Try again." } }
+      ? {
+          error: {
+            code: "store_unavailable",
+            message: "The store did not answer. Nothing was changed.",
+            hint: "Try again.",
+          },
+        }
       : { error: { code: "internal", message: "Something failed on our side; it is in the log." } },
     store ? 503 : 500,
   );
@@ -75,7 +81,11 @@ export const operatorOnly: MiddlewareHandler<AppEnv> = async (c, next) => {
   if (!(await sameSecret(given, expected))) {
     const { success } = await c.env.AUTH_LIMIT.limit({ key: `api:${caller(c)}` });
     if (!success)
-      throw new ReveilleError({ status: 429, code: "too_many_tries", message: "Too many wrong tokens; wait a minute." });
+      throw new ReveilleError({
+        status: 429,
+        code: "too_many_tries",
+        message: "Too many wrong tokens; wait a minute.",
+      });
     throw new ReveilleError({
       status: 401,
       code: "unauthorized",

@@ -72,7 +72,9 @@ function bodies(env: EdgeEnv, runtime: Runtime): Record<string, Body> {
     sweeper: async () => {
       const sent = await sweepWakes(env.DB, now, async (wakes) => {
         await env.WAKE_QUEUE.sendBatch(
-          wakes.map((w) => ({ body: { wake_id: w.wake_id, kind: w.kind === "message" || w.kind === "autofix" ? w.kind : "incident" } })),
+          wakes.map((w) => ({
+            body: { wake_id: w.wake_id, kind: w.kind === "message" || w.kind === "autofix" ? w.kind : "incident" },
+          })),
         );
       });
       return sent > 0 ? `${sent} wakes sent again` : null;
@@ -101,12 +103,16 @@ async function judgeRules(env: EdgeEnv, runtime: Runtime): Promise<string> {
     listeners_down: whole.down.filter((name) => name !== "dead_man"),
   };
   const targets = (await readTargets(env.DB, "reveille-", 50)).filter((t) => t.kind === "internal" && t.id !== WATCHER);
-  const known = await readStates(env.DB, targets.map((t) => t.id));
+  const known = await readStates(
+    env.DB,
+    targets.map((t) => t.id),
+  );
   let told = 0;
   for (const target of targets) {
     const snapshot = ruleSnapshot(String(target.config["rule"]), facts);
     const state = known.get(target.id);
-    if (state && state.phase === "steady" && state.status === snapshot.status && state.reason === snapshot.reason) continue;
+    if (state && state.phase === "steady" && state.status === snapshot.status && state.reason === snapshot.reason)
+      continue;
     await targetObject(env.TARGET, target.id).observe(target.id, snapshot);
     told++;
   }
@@ -161,4 +167,3 @@ export async function consumeShards(batch: MessageBatch<unknown>, env: EdgeEnv, 
     message.ack();
   }
 }
-

@@ -1,4 +1,4 @@
-import { parseAllowList, type AllowEntry } from "./net-guard";
+import { type AllowEntry, parseAllowList } from "./net-guard";
 
 /** Which process may hold a variable. `edge` and `consumer` are the Workers; `start` is the local starter only. */
 export type Holder = "edge" | "consumer" | "both" | "start";
@@ -37,52 +37,80 @@ const VENDOR_CREDENTIALS: Variable[] = [
     secret: true,
     aliases: ["KORA_SUPABASE_ANON_KEY"],
   }),
-  v("REVEILLE_FLY_API_TOKEN", "edge", "Fly read token", { secret: true, aliases: ["KORA_FLY_API_TOKEN", "FLY_API_TOKEN"] }),
+  v("REVEILLE_FLY_API_TOKEN", "edge", "Fly read token", {
+    secret: true,
+    aliases: ["KORA_FLY_API_TOKEN", "FLY_API_TOKEN"],
+  }),
   v("REVEILLE_VERCEL_API_TOKEN", "edge", "Vercel token", { secret: true, aliases: ["KORA_VERCEL_API_TOKEN"] }),
   v("REVEILLE_SENTRY_API_TOKEN", "edge", "Sentry token", { secret: true, aliases: ["KORA_SENTRY_API_TOKEN"] }),
   v("REVEILLE_DOPPLER_API_TOKEN", "edge", "Doppler token", { secret: true, aliases: ["KORA_DOPPLER_API_TOKEN"] }),
 ];
 
 export const VARIABLES: Variable[] = [
-  v("REVEILLE_OPERATOR_TOKEN", "edge", "Bearer token of the operator API", { secret: true, aliases: ["OPERATOR_TOKEN"] }),
+  v("REVEILLE_OPERATOR_TOKEN", "edge", "Bearer token of the operator API", {
+    secret: true,
+    aliases: ["OPERATOR_TOKEN"],
+  }),
   v("REVEILLE_SESSION_KEY", "edge", "Key of the CSRF tokens of the operator pages", { secret: true }),
   v("REVEILLE_BEAT_KEY", "edge", "Key that heartbeat URLs are derived from; changing it changes every /beat URL", {
     secret: true,
   }),
-  v("REVEILLE_PUBLIC_URL", "both", "Where operators reach the pages; used in links", { default: "http://localhost:8787" }),
+  v("REVEILLE_PUBLIC_URL", "both", "Where operators reach the pages; used in links", {
+    default: "http://localhost:8787",
+  }),
   v("REVEILLE_ALLOW_PRIVATE", "edge", "Private hosts, host:port or CIDR ranges that targets may reach"),
   v("REVEILLE_RECHECK_SECONDS", "edge", "Seconds between looks while a target is suspect", { default: "30" }),
-  v("REVEILLE_DEBOUNCE_SECONDS", "consumer", "A second notice for the same target and category waits this long; 0 = off", {
-    default: "600",
-    aliases: ["KORA_PROBE_DEBOUNCE_SECONDS"],
-  }),
+  v(
+    "REVEILLE_DEBOUNCE_SECONDS",
+    "consumer",
+    "A second notice for the same target and category waits this long; 0 = off",
+    {
+      default: "600",
+      aliases: ["KORA_PROBE_DEBOUNCE_SECONDS"],
+    },
+  ),
   v("REVEILLE_DEBOUNCE_BYPASS_CRITICAL", "consumer", "true: critical notices never wait for the debounce", {
     default: "false",
     aliases: ["KORA_PROBE_DEBOUNCE_BYPASS_CRITICAL"],
   }),
-  v("REVEILLE_DEBOUNCE_CONSECUTIVE_REQUIRED", "edge", "Bad looks in a row that confirm a fault, unless the target says otherwise", {
-    default: "2",
-    aliases: ["KORA_PROBE_DEBOUNCE_CONSECUTIVE_REQUIRED"],
-  }),
+  v(
+    "REVEILLE_DEBOUNCE_CONSECUTIVE_REQUIRED",
+    "edge",
+    "Bad looks in a row that confirm a fault, unless the target says otherwise",
+    {
+      default: "2",
+      aliases: ["KORA_PROBE_DEBOUNCE_CONSECUTIVE_REQUIRED"],
+    },
+  ),
   v("REVEILLE_WAKE_POLL_SEC", "consumer", "Accepted and ignored: wakes are queue messages, nothing polls", {
     aliases: ["KORA_PROBE_WAKE_POLL_SEC"],
   }),
   ...VENDORS.map((name) =>
-    v(`REVEILLE_AUTOFIX_${name.toUpperCase()}_ENABLED`, "edge", `Fix envelope of ${name}: true, 1, yes or on; any other text forces it off`, {
-      aliases: [`KORA_PROBE_AUTOFIX_${name.toUpperCase()}_ENABLED`],
-    }),
+    v(
+      `REVEILLE_AUTOFIX_${name.toUpperCase()}_ENABLED`,
+      "edge",
+      `Fix envelope of ${name}: true, 1, yes or on; any other text forces it off`,
+      {
+        aliases: [`KORA_PROBE_AUTOFIX_${name.toUpperCase()}_ENABLED`],
+      },
+    ),
   ),
   v("REVEILLE_NOTICE_CHANNELS", "consumer", "Order in which channels are tried; the inbox always gets every notice", {
     default: "slack,telegram,webhook,email",
   }),
-  v("REVEILLE_NOTICE_MODE", "consumer", "immediate, or digest: critical at once, the rest once a day", { default: "immediate" }),
+  v("REVEILLE_NOTICE_MODE", "consumer", "immediate, or digest: critical at once, the rest once a day", {
+    default: "immediate",
+  }),
   v("REVEILLE_DIGEST_HOUR", "edge", "Hour (UTC) of the daily digest", { default: "8" }),
   v("REVEILLE_SLACK_SIGNING_SECRET", "edge", "Slack signing secret (buttons)", {
     secret: true,
     aliases: ["SLACK_SIGNING_SECRET"],
   }),
   v("REVEILLE_SLACK_SIGNING_SECRET_OLD", "edge", "Previous Slack signing secret, while rotating", { secret: true }),
-  v("REVEILLE_SLACK_BOT_TOKEN", "consumer", "Slack bot token for notices", { secret: true, aliases: ["SLACK_BOT_TOKEN"] }),
+  v("REVEILLE_SLACK_BOT_TOKEN", "consumer", "Slack bot token for notices", {
+    secret: true,
+    aliases: ["SLACK_BOT_TOKEN"],
+  }),
   v("REVEILLE_SLACK_OPERATOR_ID", "both", "Slack user ids that get the DM (the first) and may press buttons (all)", {
     aliases: ["KORA_SLACK_JOSHUA_USER_ID"],
   }),
@@ -136,7 +164,9 @@ export const truthy = (text: string): boolean => ["true", "1", "yes", "on"].incl
 
 /** Names a target may use as a credential: our own secrets must never be sendable to an operator-given URL. */
 export function credentialAllowed(name: string): boolean {
-  return /^WATCH_[A-Z0-9_]{1,60}$/.test(name) || VENDOR_CREDENTIALS.some((x) => x.name === name || x.aliases.includes(name));
+  return (
+    /^WATCH_[A-Z0-9_]{1,60}$/.test(name) || VENDOR_CREDENTIALS.some((x) => x.name === name || x.aliases.includes(name))
+  );
 }
 
 /** The value of a target's credential, or null when the binding is missing. Aliases of a vendor variable are equal to it. */
@@ -187,13 +217,21 @@ export function readConfig(env: Env): { config: Config; problems: ConfigProblem[
     }
   };
   const known = ["slack", "telegram", "webhook", "email"];
-  const channels = readVar(env, "REVEILLE_NOTICE_CHANNELS").split(/[\s,]+/).filter(Boolean);
+  const channels = readVar(env, "REVEILLE_NOTICE_CHANNELS")
+    .split(/[\s,]+/)
+    .filter(Boolean);
   for (const c of channels)
     if (!known.includes(c))
-      problems.push({ name: "REVEILLE_NOTICE_CHANNELS", message: `REVEILLE_NOTICE_CHANNELS names "${c}"; known: ${known.join(", ")}.` });
+      problems.push({
+        name: "REVEILLE_NOTICE_CHANNELS",
+        message: `REVEILLE_NOTICE_CHANNELS names "${c}"; known: ${known.join(", ")}.`,
+      });
   const mode = readVar(env, "REVEILLE_NOTICE_MODE");
   if (mode !== "immediate" && mode !== "digest")
-    problems.push({ name: "REVEILLE_NOTICE_MODE", message: `REVEILLE_NOTICE_MODE is "${mode}"; use immediate or digest.` });
+    problems.push({
+      name: "REVEILLE_NOTICE_MODE",
+      message: `REVEILLE_NOTICE_MODE is "${mode}"; use immediate or digest.`,
+    });
   const config: Config = {
     publicUrl: readVar(env, "REVEILLE_PUBLIC_URL").replace(/\/+$/, ""),
     allowPrivate: attempt("REVEILLE_ALLOW_PRIVATE", () => parseAllowList(readVar(env, "REVEILLE_ALLOW_PRIVATE")), []),

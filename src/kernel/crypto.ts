@@ -40,7 +40,10 @@ export async function hmacSha256Verify(secret: string, mac: Uint8Array, data: Ui
 
 /** Constant-time equality of two secrets of any length: both sides are hashed first, so no length leaks. */
 export async function sameSecret(a: string, b: string): Promise<boolean> {
-  const [x, y] = await Promise.all([crypto.subtle.digest("SHA-256", utf8(a)), crypto.subtle.digest("SHA-256", utf8(b))]);
+  const [x, y] = await Promise.all([
+    crypto.subtle.digest("SHA-256", utf8(a)),
+    crypto.subtle.digest("SHA-256", utf8(b)),
+  ]);
   return crypto.subtle.timingSafeEqual(x, y);
 }
 

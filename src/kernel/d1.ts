@@ -5,7 +5,10 @@ export interface Written {
 }
 
 /** Runs statements as one transaction and adds up D1's own count of rows written (index entries included). */
-export async function commit(db: D1Database, statements: D1PreparedStatement[]): Promise<{ results: D1Result[]; rows: number }> {
+export async function commit(
+  db: D1Database,
+  statements: D1PreparedStatement[],
+): Promise<{ results: D1Result[]; rows: number }> {
   if (statements.length === 0) return { results: [], rows: 0 };
   const results = await db.batch(statements);
   return { results, rows: results.reduce((n, r) => n + (r.meta.rows_written ?? 0), 0) };

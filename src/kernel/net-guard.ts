@@ -122,7 +122,10 @@ export function parseAllowList(text: string): AllowEntry[] {
 function allowed(host: string, port: string, list: AllowEntry[]): boolean {
   const ip = parseIp(host);
   return list.some((e) => {
-    if (e.cidr) return ip !== null && ip.v === e.cidr.v && ip.bits >> BigInt((ip.v === 4 ? 32 : 128) - e.cidr.size) === e.cidr.bits;
+    if (e.cidr)
+      return (
+        ip !== null && ip.v === e.cidr.v && ip.bits >> BigInt((ip.v === 4 ? 32 : 128) - e.cidr.size) === e.cidr.bits
+      );
     return e.host === host && (e.port === undefined || e.port === port);
   });
 }

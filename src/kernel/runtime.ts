@@ -25,7 +25,14 @@ export function runtimeOf(env: object, scope: string): Runtime {
   const vars = env as Record<string, unknown>;
   const { config, problems } = readConfig(vars);
   const redact = makeRedactor(secretValues(vars));
-  const made: Runtime = { config, problems, clock: makeClock(config.clockRate), redact, log: makeLog(scope, redact), vars };
+  const made: Runtime = {
+    config,
+    problems,
+    clock: makeClock(config.clockRate),
+    redact,
+    log: makeLog(scope, redact),
+    vars,
+  };
   scopes.set(scope, made);
   return made;
 }

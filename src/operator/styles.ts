@@ -39,7 +39,7 @@ main:focus{outline:0}
 .lead{color:var(--muted);margin:var(--s1) 0 0}
 section{margin:0 0 var(--s5)}
 .card,.box{background:var(--surface);border:1px solid var(--line);border-radius:var(--r3);padding:var(--s4)}
-.cards{display:grid;gap:var(--s3);grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr));margin:0 0 var(--s4);padding:0;list-style:none}
+.cards{display:grid;gap:var(--s3);grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));margin:0 0 var(--s4);padding:0;list-style:none}
 .tiles{display:flex;flex-wrap:wrap;gap:var(--s3);margin:0 0 var(--s4);padding:0;list-style:none}
 .tiles a{display:block;padding:var(--s3) var(--s4);background:var(--surface);border:1px solid var(--line);border-radius:var(--r2);color:var(--text);text-decoration:none}
 .tiles a:hover{border-color:var(--control)}
@@ -69,7 +69,7 @@ button:hover,.btn:hover{background:var(--sunken)}
 input,select,textarea{min-height:32px;padding:4px 8px;border:1px solid var(--control);border-radius:var(--r2);background:var(--surface);max-width:100%}
 input[type=checkbox],input[type=radio]{min-height:0;width:18px;height:18px;margin:0 6px 0 0;vertical-align:-3px;accent-color:var(--accent)}.btn[aria-current]{border-color:var(--accent);box-shadow:inset 0 0 0 1px var(--accent)}
 .field{display:grid;gap:4px;margin:0 0 var(--s3);min-width:0}.field>label,legend{font-weight:600;font-size:var(--fs-1)}fieldset{border:1px solid var(--line);border-radius:var(--r2);padding:var(--s2) var(--s3) var(--s3)}fieldset>label{font-weight:400!important;margin-top:4px}
-.form{max-width:560px}.row{display:flex;flex-wrap:wrap;gap:var(--s2)}.row>input{flex:1 1 200px;min-width:0}
+.form{max-width:560px}.form>h1{margin-bottom:var(--s3)}.form form,.form .box{margin-bottom:var(--s3)}.row{display:flex;flex-wrap:wrap;gap:var(--s2)}.row>input{flex:1 1 200px;min-width:0}
 .chip{display:inline-flex;align-items:center;gap:6px;padding:1px 8px 1px 6px;border:1px solid transparent;border-radius:var(--r2);font-weight:600;font-size:var(--fs-1);white-space:nowrap}
 .chip svg{width:12px;height:12px;flex:none}.mod{font-size:var(--fs-1);color:var(--muted)}
 .s-ok{color:var(--ok);background:var(--ok-bg)}.s-degraded{color:var(--degraded);background:var(--degraded-bg)}.s-down{color:var(--down);background:var(--down-bg)}.s-unknown{color:var(--unknown);background:var(--unknown-bg)}.s-maintenance{color:var(--maint);background:var(--maint-bg)}
@@ -87,7 +87,7 @@ tbody th{font-weight:400}
 .long thead th{position:sticky;top:0;background:var(--surface);z-index:1;box-shadow:0 1px var(--line)}
 tbody tr:hover{background:var(--sunken)}tr.at{box-shadow:inset 3px 0 var(--accent)}
 h1,.lead,.name,.quote,td,dd,.tl b{unicode-bidi:isolate}.name{font-weight:600;color:var(--text);text-decoration:none}.name:hover{text-decoration:underline}
-.two>tbody>tr{height:54px}.two span.sub{display:block}.st{min-width:210px}.nw{white-space:nowrap}
+.two>tbody>tr{height:54px}.two span.sub{display:block}.st{min-width:210px}.one{max-width:0;width:42%}.one summary{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.nw{white-space:nowrap}
 .compact td,.compact th{padding-block:2px}.compact tbody tr{height:var(--row-compact)}.compact th>span.sub{display:inline;margin-left:8px}
 svg.bar{width:180px;height:28px;display:block}svg.spark{width:120px;height:28px;vertical-align:middle}
 .spark path{fill:none;stroke:var(--accent);stroke-width:1.5}
@@ -132,7 +132,7 @@ table.t,.t>tbody,.t>tbody>tr,.t>tbody>tr>*{display:block;width:100%}.t>thead{pos
 .foldbox:not(:checked)~.wrap tbody.fine{display:none}
 .stick{position:fixed;z-index:4;left:0;right:0;bottom:0;padding:var(--s2) var(--s4);background:var(--surface);border-top:1px solid var(--line)}.stick>*,.stick button{flex:1}
 .tl>li{grid-template-columns:70px 14px minmax(0,1fr)}.tl>li>.num .sub{display:block}
-dl{grid-template-columns:1fr}dt{margin-top:6px}}
+.nw{white-space:normal}.one{max-width:none!important}}
 @media(forced-colors:active){.chip,.n,.tiles a{border:1px solid}.top nav a[aria-current],.tabs a[aria-current]{outline:2px solid}svg{forced-color-adjust:none}}
 @media(prefers-reduced-motion:reduce){*{scroll-behavior:auto!important;transition:none!important}}
 `;

@@ -23,8 +23,9 @@ function shapeOf(row: TimelineRow): State | null {
 export function storyOf(rows: TimelineRow[], first_bad_at: number): TimelineRow[] {
   return rows.filter((r) => {
     if (r.kind === "look") return r.at === first_bad_at;
-    // What came of a finished wake is told by its notice and its investigation.
-    if (r.kind === "wake") return r.details["stage"] === "dead" || r.details["done_at"] === null;
+    // A finished wake is told by its notice, unless it says why nobody reasoned.
+    if (r.kind === "wake")
+      return r.details["stage"] === "dead" || r.details["done_at"] === null || r.details["reasoning_error"] !== null;
     return true;
   });
 }

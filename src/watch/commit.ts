@@ -44,7 +44,11 @@ export interface Planned {
 export function plan(effects: Effect[], c: CommitContext): Planned {
   const out: Planned = { statements: [], wakes: [] };
   const incident = findIncident(effects, c.machine);
-  const audit = (seam: Parameters<typeof auditStatement>[1]["seam"], details: Record<string, unknown>, wake_id?: string) =>
+  const audit = (
+    seam: Parameters<typeof auditStatement>[1]["seam"],
+    details: Record<string, unknown>,
+    wake_id?: string,
+  ) =>
     out.statements.push(
       auditStatement(c.db, {
         at: c.at,
@@ -67,7 +71,11 @@ function findIncident(effects: Effect[], m: Machine): OpenIncident | null {
   return null;
 }
 
-type Audit = (seam: Parameters<typeof auditStatement>[1]["seam"], details: Record<string, unknown>, wake_id?: string) => void;
+type Audit = (
+  seam: Parameters<typeof auditStatement>[1]["seam"],
+  details: Record<string, unknown>,
+  wake_id?: string,
+) => void;
 
 function apply(effect: Effect, c: CommitContext, incident: OpenIncident | null, out: Planned, audit: Audit): void {
   const run = (sql: string, ...values: unknown[]): void => {
@@ -134,7 +142,11 @@ function apply(effect: Effect, c: CommitContext, incident: OpenIncident | null, 
         effect.resolution,
         effect.incident.id,
       );
-      audit("probe.recovered", { downtime_ms: effect.downtime_ms, resolution: effect.resolution, silent: effect.silent });
+      audit("probe.recovered", {
+        downtime_ms: effect.downtime_ms,
+        resolution: effect.resolution,
+        silent: effect.silent,
+      });
       break;
     case "wake":
       if (!effect.silent) insertWake(effect.event, effect.incident, c, out, run, audit);

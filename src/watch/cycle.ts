@@ -50,7 +50,11 @@ export async function runCycle(deps: CycleDeps, tickAt: number): Promise<CycleRe
   const before = await readCycle(db);
   const none: CycleResult = { ran: false, due: 0, shards: 0, rows: 0, news: 0, ms: 0, lost_shards: 0 };
   if (!before || before.tick_at >= tick || before.lease_until > clock.now()) {
-    log("warn", "cycle.skipped", { tick, last_tick: before?.tick_at ?? null, lease_until: before?.lease_until ?? null });
+    log("warn", "cycle.skipped", {
+      tick,
+      last_tick: before?.tick_at ?? null,
+      lease_until: before?.lease_until ?? null,
+    });
     return none;
   }
   const lease = await db
@@ -79,11 +83,21 @@ export async function runCycle(deps: CycleDeps, tickAt: number): Promise<CycleRe
   const inPlace = due.length <= SHARD_SIZE;
   const ms = clock.wall() - started;
   const end = await db
-    .prepare("UPDATE cycle SET lease_until = 0, finished_at = ?, due = ?, shards = ?, ms = ?, rows_written = ? WHERE id = 1")
+    .prepare(
+      "UPDATE cycle SET lease_until = 0, finished_at = ?, due = ?, shards = ?, ms = ?, rows_written = ? WHERE id = 1",
+    )
     .bind(clock.now(), due.length, inPlace ? 0 : parts.length, ms, written + 1)
     .run();
   written += end.meta.rows_written ?? 0;
-  const result = { ran: true, due: due.length, shards: inPlace ? 0 : parts.length, rows: written, news, ms, lost_shards };
+  const result = {
+    ran: true,
+    due: due.length,
+    shards: inPlace ? 0 : parts.length,
+    rows: written,
+    news,
+    ms,
+    lost_shards,
+  };
   log("info", "cycle.done", { tick, ...result });
   return result;
 }
@@ -112,7 +126,10 @@ export async function lookAndPack(
   const { db, runtime } = deps;
   const targets = await readTargetsByNum(db, nums);
   const [states, windows] = await Promise.all([
-    readStates(db, targets.map((t) => t.id)),
+    readStates(
+      db,
+      targets.map((t) => t.id),
+    ),
     readLiveWindows(db, runtime.clock.now()),
   ]);
   const steady = targets.filter((t) => !t.paused && states.get(t.id)?.phase === "steady");

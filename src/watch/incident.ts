@@ -81,15 +81,7 @@ export type Input =
   | { type: "rehearse"; at: number }
   | { type: "close"; at: number };
 
-export type WakeEvent =
-  | "opened"
-  | "raised"
-  | "recovered"
-  | "flapping"
-  | "settled"
-  | "reminder"
-  | "acked"
-  | "snoozed";
+export type WakeEvent = "opened" | "raised" | "recovered" | "flapping" | "settled" | "reminder" | "acked" | "snoozed";
 
 /** What the object must write, in order, in the same commit as the machine. */
 export type Effect =

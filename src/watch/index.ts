@@ -2,16 +2,36 @@ export { type BeatTokenTarget, beatToken, readBeatToken } from "./beat-url";
 export { issueOf } from "./classify";
 export { plan, RESEND_AFTER, sessionId } from "./commit";
 export { type CycleDeps, type CycleResult, lookAndPack, runCycle, SHARD_TOO_OLD } from "./cycle";
+export { nextDue } from "./due";
 export { envelopeOf, isEnvelopeEnabled } from "./envelopes";
 export { type Beat, type BeatKind, readBeat, recordBeat } from "./heartbeat.store";
+export { type Hour, latestSamples, readDays, readHours, type Series, targetSeries } from "./history.store";
 export { fresh, type Input, type Machine, step, verdict } from "./incident";
 export { type IncidentQuery, type IncidentView, readIncident, readIncidents } from "./incident.store";
 export { lookAt } from "./look";
+export { type Look, lookStatement, readLooks } from "./look.store";
+export type { MaintenanceWindow, NewWindow, Occurrence } from "./maintenance";
+export { activeAt, needsConfirm, nextOccurrences, occurrenceAt, windowInput } from "./maintenance";
+export { createWindow, endWindow, extendWindow, listWindows, readLiveWindows, reopenWindow } from "./maintenance.store";
 export { policyOf } from "./policy";
+export { bindingsOf } from "./probes/setup";
 export { rehearsed, unchanged } from "./rehearsal";
+export {
+  addTally,
+  emptyTally,
+  expectedMs,
+  mergeRollups,
+  type Rollup,
+  rollupTarget,
+  type Tally,
+  type Uptime,
+  uptime,
+} from "./rollup";
+export { expireHistory, liveHour, rollupDue } from "./rollup.store";
 export { RULES, type RuleFacts, readCounts, ruleSnapshot } from "./rules";
+export { lastPacked, type Sample } from "./sample.store";
 export { sweepWakes } from "./sweep";
-export { applyPatch, OPEN, type SwitchPatch, type Switches, switchesSchema, switchPatch, UNREADABLE } from "./switches";
+export { applyPatch, OPEN, type Switches, type SwitchPatch, switchesSchema, switchPatch, UNREADABLE } from "./switches";
 export {
   hostsOf,
   idFromName,
@@ -36,19 +56,9 @@ export {
   saveState,
   updateTarget,
 } from "./target.store";
+export type { TimelineRow } from "./timeline";
+export { incidentTimeline } from "./timeline.store";
 export type { Json, Kind, Reason, Severity, Snapshot, Status, Target, Thresholds } from "./types";
 export { KINDS } from "./types";
 export { readWakes, type WakeView } from "./wake.store";
 export { noteWatcher, readCycle, watcherSnapshot } from "./watcher";
-export { incidentTimeline } from "./timeline.store";
-export type { TimelineRow } from "./timeline";
-export { type Hour, latestSamples, readDays, readHours, type Series, targetSeries } from "./history.store";
-export { expireHistory, liveHour, rollupDue } from "./rollup.store";
-export { addTally, emptyTally, expectedMs, mergeRollups, type Rollup, rollupTarget, type Tally, type Uptime, uptime } from "./rollup";
-export { lastPacked, type Sample } from "./sample.store";
-export { type Look, lookStatement, readLooks } from "./look.store";
-export type { MaintenanceWindow, NewWindow, Occurrence } from "./maintenance";
-export { activeAt, needsConfirm, nextOccurrences, occurrenceAt, windowInput } from "./maintenance";
-export { createWindow, endWindow, extendWindow, listWindows, readLiveWindows, reopenWindow } from "./maintenance.store";
-export { nextDue } from "./due";
-export { bindingsOf } from "./probes/setup";

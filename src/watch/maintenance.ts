@@ -35,7 +35,6 @@ export const CONFIRM_ABOVE = DAY;
 const startRule = (cron: string, zone: string): Cron =>
   new Cron(cron, { timezone: zone, mode: "5-part", paused: true });
 
-
 /** What was worked out for a window last: `at` is known to be inactive up to `start`, and active from it to `end`. */
 interface Known {
   rule: Cron;

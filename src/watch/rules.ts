@@ -1,6 +1,6 @@
 import { DAY, MINUTE } from "../kernel/clock";
-import { SILENT_AFTER } from "./watcher";
 import type { Json, Severity, Snapshot } from "./types";
+import { SILENT_AFTER } from "./watcher";
 
 /** What a rule may look at. Everything is read once per run. */
 export interface RuleFacts {
@@ -39,7 +39,8 @@ export const RULES: Record<string, Rule> = {
   operator_paused: (f) => ({
     bad: f.paused !== false,
     severity: "critical",
-    text: f.paused === null ? "The switchboard can't be read: treated as stopped" : "Reasoning is paused by an operator",
+    text:
+      f.paused === null ? "The switchboard can't be read: treated as stopped" : "Reasoning is paused by an operator",
     details: {},
   }),
   cost_ladder: (f) => {
@@ -106,7 +107,9 @@ export async function readCounts(
            AND json_extract(details, '$.reasoning_error') <> 'unconfigured'`,
       )
       .bind(since),
-    db.prepare("SELECT COUNT(*) AS n FROM notice_attempt WHERE state IN ('failed', 'unknown') AND started_at >= ?").bind(since),
+    db
+      .prepare("SELECT COUNT(*) AS n FROM notice_attempt WHERE state IN ('failed', 'unknown') AND started_at >= ?")
+      .bind(since),
     db.prepare("SELECT last_ok_at AS n FROM listener_state WHERE name = 'dead_man'"),
   ]);
   const n = (r: D1Result<{ n: number | null }> | undefined): number => r?.results[0]?.n ?? 0;

@@ -124,12 +124,6 @@ function sayAudit(a: AuditFact): Said | null {
         source: by,
         sentence: d["until"] ? `Snoozed till ${moment(d["until"], a.emitted_at)} by ${by}` : "Snooze ended",
       };
-    case "probe.investigation_completed":
-      return {
-        kind: "audit",
-        source: a.source ?? "Reveille",
-        sentence: d["reasoning_error"] ? `Not investigated: ${plain(d["reasoning_error"])}` : "Investigated",
-      };
     default:
       return { kind: "audit", source: a.source ?? "Reveille", sentence: plain(a.seam) };
   }

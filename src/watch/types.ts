@@ -1,6 +1,16 @@
 /** Words of the watch (design §1). Statuses are stored by these names; the pages say OK, Degraded, Down, Unknown. */
 
-export const KINDS = ["supabase", "fly", "vercel", "sentry", "doppler", "http", "tcp", "heartbeat", "internal"] as const;
+export const KINDS = [
+  "supabase",
+  "fly",
+  "vercel",
+  "sentry",
+  "doppler",
+  "http",
+  "tcp",
+  "heartbeat",
+  "internal",
+] as const;
 export type Kind = (typeof KINDS)[number];
 
 export type Status = "healthy" | "degraded" | "unhealthy" | "unknown";

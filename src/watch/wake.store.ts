@@ -26,7 +26,8 @@ export interface WakeView {
 }
 
 type Times = "created_at" | "claimed_at" | "plain_noticed_at" | "reserved_at" | "investigated_at" | "done_at";
-type WakeRow = Omit<WakeView, Times | "payload"> & Record<Times, number | null> & { created_at: number; payload: string };
+type WakeRow = Omit<WakeView, Times | "payload"> &
+  Record<Times, number | null> & { created_at: number; payload: string };
 
 const toView = (r: WakeRow): WakeView => ({
   wake_id: r.wake_id,

@@ -10,7 +10,12 @@ interface Answer {
   status: number;
   body: { error?: { code: string; message: string; field?: string; hint?: string } } & Record<string, unknown>;
 }
-async function call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+async function call(
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
   const raw = typeof body === "string" ? body : body === undefined ? undefined : JSON.stringify(body);
   const res = await exports.default.fetch(`http://reveille.test${path}`, {
     method,
@@ -19,12 +24,21 @@ async function call(method: string, path: string, body?: unknown, headers: Recor
   });
   return { status: res.status, body: (await res.json()) as Answer["body"] };
 }
-const target = (more: Record<string, unknown>) => ({ name: "Shop", kind: "http", every: "1m", config: { url: svc }, ...more });
+const target = (more: Record<string, unknown>) => ({
+  name: "Shop",
+  kind: "http",
+  every: "1m",
+  config: { url: svc },
+  ...more,
+});
 
 describe("who may ask", () => {
   it("refuses a missing, wrong or odd token with 401 and the way in, and lets the right one through", async () => {
     for (const authorization of ["", "Bearer wrong", `Basic ${btoa(`x:${TOKEN}`)}`, `Bearer ${TOKEN}x`, "Bearer"]) {
-      const { status, body } = await call("GET", "/api/v1/targets", undefined, { authorization, "cf-connecting-ip": "203.0.113.7" });
+      const { status, body } = await call("GET", "/api/v1/targets", undefined, {
+        authorization,
+        "cf-connecting-ip": "203.0.113.7",
+      });
       expect(status).toBe(401);
       expect(body.error?.hint).toContain("Authorization: Bearer");
     }
@@ -57,10 +71,20 @@ describe("bodies", () => {
     ["a private address", target({ config: { url: "http://10.0.0.8/" } }), 400, "config.url"],
     ["an address in disguise", target({ config: { url: "http://0xa.8:81/" } }), 400, "config.url"],
     ["metadata by IPv6", target({ config: { url: "http://[::ffff:169.254.169.254]/" } }), 400, "config.url"],
-    ["a secret in a header", target({ config: { url: svc, headers: { authorization: "Bearer abc" } } }), 400, "config.headers.authorization"],
+    [
+      "a secret in a header",
+      target({ config: { url: svc, headers: { authorization: "Bearer abc" } } }),
+      400,
+      "config.headers.authorization",
+    ],
     ["our own secret as a credential", target({ credentials: { token: "OPERATOR_TOKEN" } }), 400, "credentials.token"],
     ["a threshold out of range", target({ thresholds: { confirm: 0 } }), 400, "thresholds.confirm"],
-    ["a tcp host that is private", target({ kind: "tcp", config: { host: "192.168.1.1", port: 22 } }), 400, "config.host"],
+    [
+      "a tcp host that is private",
+      target({ kind: "tcp", config: { host: "192.168.1.1", port: 22 } }),
+      400,
+      "config.host",
+    ],
     ["a heartbeat without a period", target({ kind: "heartbeat", config: {} }), 400, "config.period"],
     ["a reserved id", target({ id: "reveille-cron" }), 400, "id"],
     ["a body over 64 KiB", target({ name: "x".repeat(70_000) }), 413, undefined],
@@ -75,7 +99,11 @@ describe("bodies", () => {
   });
 
   it("never repeats a secret that was pasted where a binding name belongs", async () => {
-    const answer = await call("POST", "/api/v1/targets", target({ credentials: { token: "sk-live-0123456789abcdef" } }));
+    const answer = await call(
+      "POST",
+      "/api/v1/targets",
+      target({ credentials: { token: "sk-live-0123456789abcdef" } }),
+    );
     expect(answer.status).toBe(400);
     expect(JSON.stringify(answer.body)).not.toContain("sk-live");
   });
@@ -89,7 +117,10 @@ describe("bodies", () => {
 describe("targets", () => {
   it("creates, refuses the same id, changes what is named, keeps the rest, deletes, and forgets nothing of the history", async () => {
     const made = await call("POST", "/api/v1/targets", target({ thresholds: { confirm: 3 } }));
-    expect(made).toMatchObject({ status: 201, body: { id: "shop", every: 60, thresholds: { confirm: 3 }, status: "unknown" } });
+    expect(made).toMatchObject({
+      status: 201,
+      body: { id: "shop", every: 60, thresholds: { confirm: 3 }, status: "unknown" },
+    });
     const again = await call("POST", "/api/v1/targets", target({}));
     expect(again).toMatchObject({ status: 409, body: { error: { field: "id" } } });
 
@@ -100,7 +131,10 @@ describe("targets", () => {
 
     const changed = await call("PATCH", "/api/v1/targets/shop", { every: "2m" });
     expect(changed.body).toMatchObject({ every: 120, thresholds: { confirm: 3 }, config: { url: svc } });
-    expect((await call("POST", "/api/v1/targets/shop/look")).body).toMatchObject({ status: "healthy", phase: "steady" });
+    expect((await call("POST", "/api/v1/targets/shop/look")).body).toMatchObject({
+      status: "healthy",
+      phase: "steady",
+    });
     expect((await call("DELETE", "/api/v1/targets/shop")).body).toEqual({ deleted: "shop" });
     expect((await call("GET", "/api/v1/targets/shop")).status).toBe(404);
     const { body } = await call("GET", "/api/v1/audit?seam=config.changed");
@@ -151,9 +185,20 @@ describe("targets", () => {
 
 describe("the live switches", () => {
   it("change, persist, name who and when, and refuse what they do not know", async () => {
-    const after = await call("PATCH", "/api/v1/switchboard", { paused: true, envelopes: { fly: { enabled: true, mode: "dry_run" } } });
-    expect(after.body).toMatchObject({ paused: true, envelopes: { fly: { enabled: true } }, changes: { paused: { by: "api" } } });
-    expect((await call("GET", "/api/v1/switchboard")).body).toMatchObject({ paused: true, killed: false, unreadable: false });
+    const after = await call("PATCH", "/api/v1/switchboard", {
+      paused: true,
+      envelopes: { fly: { enabled: true, mode: "dry_run" } },
+    });
+    expect(after.body).toMatchObject({
+      paused: true,
+      envelopes: { fly: { enabled: true } },
+      changes: { paused: { by: "api" } },
+    });
+    expect((await call("GET", "/api/v1/switchboard")).body).toMatchObject({
+      paused: true,
+      killed: false,
+      unreadable: false,
+    });
     expect((await call("PATCH", "/api/v1/switchboard", { paused: "yes" })).body.error?.field).toBe("paused");
     expect((await call("PATCH", "/api/v1/switchboard", { envelopes: { heroku: { enabled: true } } })).status).toBe(400);
     expect((await call("PATCH", "/api/v1/switchboard", { turbo: true })).status).toBe(400);
@@ -169,9 +214,20 @@ describe("machines", () => {
     expect(await call("GET", "/readyz")).toMatchObject({ status: 200, body: { status: "ready" } });
     const { body } = await call("GET", "/api/v1/listeners");
     const names = (body["items"] as { name: string; state: string }[]).map((l) => l.name);
-    for (const name of ["heartbeat", "heartbeat_probes", "probe_wake", "alert_notifier", "reasoning_engine", "promote_phrasebook", "alert_wake", "dead_man"])
+    for (const name of [
+      "heartbeat",
+      "heartbeat_probes",
+      "probe_wake",
+      "alert_notifier",
+      "reasoning_engine",
+      "promote_phrasebook",
+      "alert_wake",
+      "dead_man",
+    ])
       expect(names).toContain(name);
-    const states = Object.fromEntries((body["items"] as { name: string; state: string }[]).map((l) => [l.name, l.state]));
+    const states = Object.fromEntries(
+      (body["items"] as { name: string; state: string }[]).map((l) => [l.name, l.state]),
+    );
     expect(states["promote_phrasebook"]).toBe("not_installed");
   });
 
@@ -185,14 +241,35 @@ describe("machines", () => {
     await put("slack_client").run();
     expect(await call("GET", "/readyz")).toMatchObject({ status: 200, body: { overall: "degraded" } });
     await put("reasoning_engine").run();
-    expect(await call("GET", "/readyz")).toMatchObject({ status: 503, body: { fatal: [{ listener: "reasoning_engine" }] } });
+    expect(await call("GET", "/readyz")).toMatchObject({
+      status: 503,
+      body: { fatal: [{ listener: "reasoning_engine" }] },
+    });
     await env.DB.prepare("DELETE FROM listener_state").run();
   });
 
   it("describes itself: every route of the operator API is in the OpenAPI document", async () => {
     const { body } = await call("GET", "/api/openapi.json");
     const paths = Object.keys(body["paths"] as object);
-    for (const path of ["/targets", "/targets/{id}", "/targets/{id}/samples", "/targets/{id}/look", "/incidents", "/incidents/{id}", "/incidents/{id}/ack", "/incidents/{id}/snooze", "/wakes", "/notices", "/audit", "/switchboard", "/listeners", "/dead-letters", "/dead-letters/{id}/replay", "/maintenance", "/login-codes"])
+    for (const path of [
+      "/targets",
+      "/targets/{id}",
+      "/targets/{id}/samples",
+      "/targets/{id}/look",
+      "/incidents",
+      "/incidents/{id}",
+      "/incidents/{id}/ack",
+      "/incidents/{id}/snooze",
+      "/wakes",
+      "/notices",
+      "/audit",
+      "/switchboard",
+      "/listeners",
+      "/dead-letters",
+      "/dead-letters/{id}/replay",
+      "/maintenance",
+      "/login-codes",
+    ])
       expect(paths).toContain(path);
   });
 });

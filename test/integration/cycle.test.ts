@@ -1,11 +1,11 @@
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, inject, it } from "vitest";
-import { cycleDeps, tick } from "../../src/edge/tasks";
 import type { EdgeEnv } from "../../src/edge/env";
+import { cycleDeps, tick } from "../../src/edge/tasks";
 import { runtimeOf } from "../../src/kernel/runtime";
 import { insertTarget } from "../../src/watch";
-import { readPacks } from "../../src/watch/sample.store";
 import { runCycle } from "../../src/watch/cycle";
+import { readPacks } from "../../src/watch/sample.store";
 
 /** The cycle's promises on real D1 and a real queue: what it writes, what it skips, what it never does twice. */
 
@@ -63,7 +63,9 @@ describe("cycle", () => {
     expect(packs[0]!.samples).toHaveLength(30);
     // A healthy target never needs an object, not even for its first look.
     expect(first.news).toBe(0);
-    const seen = await env.DB.prepare("SELECT COUNT(*) AS n FROM target_state WHERE target_id LIKE 'small-%' AND status = 'healthy'").first("n");
+    const seen = await env.DB.prepare(
+      "SELECT COUNT(*) AS n FROM target_state WHERE target_id LIKE 'small-%' AND status = 'healthy'",
+    ).first("n");
     expect(seen).toBe(30);
     expect((await runCycle(cycleDeps(edge, runtime), next())).news).toBe(0);
   });
@@ -74,7 +76,9 @@ describe("cycle", () => {
     const both = await Promise.all([runCycle(cycleDeps(edge, runtime), at), runCycle(cycleDeps(edge, runtime), at)]);
     expect(both.filter((r) => r.ran)).toHaveLength(1);
     expect((await runCycle(cycleDeps(edge, runtime), at)).ran).toBe(false);
-    await env.DB.prepare("UPDATE cycle SET lease_until = ?").bind(Date.now() + 30_000).run();
+    await env.DB.prepare("UPDATE cycle SET lease_until = ?")
+      .bind(Date.now() + 30_000)
+      .run();
     expect((await runCycle(cycleDeps(edge, runtime), next())).ran).toBe(false);
     await env.DB.prepare("UPDATE cycle SET lease_until = 0").run();
     expect((await runCycle(cycleDeps(edge, runtime), next())).ran).toBe(true);

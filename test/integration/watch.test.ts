@@ -78,7 +78,8 @@ async function until<T>(what: string, read: () => Promise<T>, good: (value: T) =
   for (;;) {
     const value = await read();
     if (good(value)) return value;
-    if (Date.now() > end) throw new Error(`${what}: not seen within ${ms} ms; last ${JSON.stringify(value).slice(0, 800)}`);
+    if (Date.now() > end)
+      throw new Error(`${what}: not seen within ${ms} ms; last ${JSON.stringify(value).slice(0, 800)}`);
     await new Promise((r) => setTimeout(r, 50));
   }
 }
@@ -296,7 +297,10 @@ describe("silence", () => {
     const second = (await incidentsOf("again"))[0]!;
     const held = await until(
       "deferred wake",
-      () => env.DB.prepare("SELECT wake_id, deferred_until FROM wake WHERE incident_id = ?").bind(second.id).first<{ wake_id: string; deferred_until: number | null }>(),
+      () =>
+        env.DB.prepare("SELECT wake_id, deferred_until FROM wake WHERE incident_id = ?")
+          .bind(second.id)
+          .first<{ wake_id: string; deferred_until: number | null }>(),
       (w) => w?.deferred_until != null,
     );
     expect((await slack()).length).toBe(before);
@@ -318,7 +322,9 @@ describe("silence", () => {
     await tick();
     await Promise.all(ids.map(alarm));
     for (const id of ids) await settled((await incidentsOf(id))[0]!.id, ["opened"]);
-    const summary = await env.DB.prepare("SELECT wake_id FROM wake WHERE event = 'summary' AND done_at IS NULL").first<{ wake_id: string }>();
+    const summary = await env.DB.prepare("SELECT wake_id FROM wake WHERE event = 'summary' AND done_at IS NULL").first<{
+      wake_id: string;
+    }>();
     expect(summary).not.toBeNull();
     expect(await slack()).toHaveLength(5);
     await env.WAKE_QUEUE.send({ wake_id: summary!.wake_id, kind: "incident" });
@@ -346,10 +352,13 @@ describe("the watcher is watched", () => {
     await tick();
     await until(
       "the alarm's first sign of life",
-      () => env.DB.prepare("SELECT last_ok_at FROM listener_state WHERE name = 'dead_man'").first<{ last_ok_at: number }>(),
+      () =>
+        env.DB.prepare("SELECT last_ok_at FROM listener_state WHERE name = 'dead_man'").first<{ last_ok_at: number }>(),
       (r) => r !== null,
     );
-    await env.DB.prepare("UPDATE cycle SET finished_at = ?, tick_at = ? WHERE id = 1").bind(Date.now() - 600_000, Date.now() - 600_000).run();
+    await env.DB.prepare("UPDATE cycle SET finished_at = ?, tick_at = ? WHERE id = 1")
+      .bind(Date.now() - 600_000, Date.now() - 600_000)
+      .run();
     await alarm("reveille-cron");
     const [incident] = await incidentsOf("reveille-cron");
     expect(incident).toMatchObject({ state: "open", severity: "critical" });
@@ -362,7 +371,9 @@ describe("the watcher is watched", () => {
 
   it("refused acts above the limit open an incident of an internal target", async () => {
     for (let i = 0; i < 11; i++)
-      await env.DB.prepare("INSERT INTO audit (emitted_at, seam, details) VALUES (?, 'capability.denied', '{}')").bind(Date.now()).run();
+      await env.DB.prepare("INSERT INTO audit (emitted_at, seam, details) VALUES (?, 'capability.denied', '{}')")
+        .bind(Date.now())
+        .run();
     await env.DB.prepare("DELETE FROM listener_state WHERE name = 'alert_notifier'").run();
     await tick();
     const [incident] = await incidentsOf("reveille-denied");

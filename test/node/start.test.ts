@@ -130,9 +130,12 @@ interface Ended {
 }
 
 /** A command of package.json, as its own process. */
-function command(script: string, env: Record<string, string>): Promise<Ended> {
+function command(script: string, env: Record<string, string>, args: string[] = []): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ["--import", "tsx", script], { cwd: ROOT, env: { ...process.env, ...env } });
+    const child = spawn(process.execPath, ["--import", "tsx", script, ...args], {
+      cwd: ROOT,
+      env: { ...process.env, ...env },
+    });
     const ended: Ended = { code: null, out: "", err: "" };
     child.stdout.on("data", (d) => (ended.out += d));
     child.stderr.on("data", (d) => (ended.err += d));
@@ -163,5 +166,14 @@ describe("npm start that can't", () => {
     expect(ended).toMatchObject({ code: 3, out: "" });
     expect(ended.err).toContain(`${seed}:2  kind must be one of`);
     expect(existsSync(data)).toBe(false);
+  });
+});
+
+describe("npm run bench and drill", () => {
+  it("end with 2 and the list when the name is unknown or missing", async () => {
+    const unknown = await command("scripts/drill/index.ts", {}, ["nope"]);
+    expect(unknown).toMatchObject({ code: 2, out: "" });
+    expect(unknown.err).toMatch(/^There is no drill "nope"\.\nKnown:\n {2}watch /);
+    expect(await command("scripts/bench/index.ts", {})).toMatchObject({ code: 2, out: "" });
   });
 });

@@ -92,7 +92,13 @@ describe("shards, news and lost alarms", () => {
     expect(isNews({ ...steady, ...bad }, bad, false)).toBe(true);
     expect(isNews({ ...steady, ...bad }, bad, true)).toBe(false);
     expect(isNews(steady, { status: "unknown", reason: "not_probed" }, false)).toBe(false);
-    expect(isNews(row("a", 60, { status: "unknown", reason: "not_configured" }), { status: "unknown", reason: "not_configured" }, false)).toBe(false);
+    expect(
+      isNews(
+        row("a", 60, { status: "unknown", reason: "not_configured" }),
+        { status: "unknown", reason: "not_configured" },
+        false,
+      ),
+    ).toBe(false);
   });
 
   it("finds an object whose own look is overdue", () => {

@@ -41,7 +41,12 @@ describe("escaping", () => {
     },
   };
   const html = String(
-    <Page ctx={{ ...ctx, path: `/x?${HOSTILE}` }} shell={shell} title={HOSTILE} flash={{ text: HOSTILE, undo: { action: "/a", fields: { k: HOSTILE } } }}>
+    <Page
+      ctx={{ ...ctx, path: `/x?${HOSTILE}` }}
+      shell={shell}
+      title={HOSTILE}
+      flash={{ text: HOSTILE, undo: { action: "/a", fields: { k: HOSTILE } } }}
+    >
       <Act ctx={ctx} action={`/targets/${HOSTILE}`} label={HOSTILE} fields={{ v: HOSTILE }} title={HOSTILE} />
       <UptimeBar days={["ok"]} titles={[HOSTILE]} />
       <Sparkline values={[1]} label={HOSTILE} />
@@ -135,7 +140,12 @@ describe("states", () => {
 
 describe("bars and lines", () => {
   it("draws one path a state, however many days there are", () => {
-    const days: (State | null)[] = [...Array<null>(20).fill(null), ...Array<State>(8).fill("ok"), "down", "maintenance"];
+    const days: (State | null)[] = [
+      ...Array<null>(20).fill(null),
+      ...Array<State>(8).fill("ok"),
+      "down",
+      "maintenance",
+    ];
     const html = String(<UptimeBar days={days} />);
     expect(html.match(/<path/g)).toHaveLength(5);
     expect(html).toContain('aria-label="30 days: 1 Down, 1 Maintenance, 8 OK, 20 not looked"');
@@ -148,9 +158,19 @@ describe("bars and lines", () => {
   });
 
   it("never bridges a gap", () => {
-    const path = linePath([1, 2, null, 4, 5], (i) => i, (v) => v);
+    const path = linePath(
+      [1, 2, null, 4, 5],
+      (i) => i,
+      (v) => v,
+    );
     expect(path).toBe("M0 1L1 2M3 4L4 5");
-    expect(linePath([null, 3, null], (i) => i, (v) => v)).toBe("M1 3h1.5");
+    expect(
+      linePath(
+        [null, 3, null],
+        (i) => i,
+        (v) => v,
+      ),
+    ).toBe("M1 3h1.5");
   });
 
   it("takes round numbers for the axis", () => {
@@ -158,7 +178,13 @@ describe("bars and lines", () => {
   });
 
   it("gathers raw looks into slots and marks those nobody saw", () => {
-    const at = (minute: number) => ({ num: 1, at: NOW + minute * MIN, reason: "ok" as const, maintenance: false, source: "cycle" as const });
+    const at = (minute: number) => ({
+      num: 1,
+      at: NOW + minute * MIN,
+      reason: "ok" as const,
+      maintenance: false,
+      source: "cycle" as const,
+    });
     const points = [
       { ...at(0), status: "healthy" as const, latency_ms: 100 },
       { ...at(0.2), status: "healthy" as const, latency_ms: 300 },
@@ -170,7 +196,10 @@ describe("bars and lines", () => {
     expect(slots[3]).toMatchObject({ n: 1, p50: null, unknown: true });
     expect(slots[60]).toMatchObject({ n: 0, p50: null });
     const html = String(
-      <LatencyChart ctx={ctx} data={{ series: { grain: "raw", points }, from: NOW, to: NOW + 120 * MIN, every_s: 60, incidents: [] }} />,
+      <LatencyChart
+        ctx={ctx}
+        data={{ series: { grain: "raw", points }, from: NOW, to: NOW + 120 * MIN, every_s: 60, incidents: [] }}
+      />,
     );
     expect(html).toContain('fill="url(#hatch)"');
     expect(html).toContain("Hatched: could not see.");
@@ -185,8 +214,16 @@ describe("words", () => {
     expect(verdict({ ...t, counts }, null, NOW)).toBe("All 3 OK. No fault yet.");
     expect(verdict({ ...t, counts: { ...counts, down: 1, unknown: 2 } }, null, NOW)).toBe("1 down, 2 unknown");
     expect(verdict({ ...t, total: 0, counts }, null, NOW)).toBe("Reveille is awake and watches nothing yet.");
-    const last = { target_name: "checkout", resolved_at: NOW - 3 * 1440 * MIN, first_bad_at: NOW - 3 * 1440 * MIN - 4 * MIN };
-    const said = verdict({ ...t, counts }, { open: 0, unacked: null, dead_letters: 0, last_fault: last, told: false }, NOW);
+    const last = {
+      target_name: "checkout",
+      resolved_at: NOW - 3 * 1440 * MIN,
+      first_bad_at: NOW - 3 * 1440 * MIN - 4 * MIN,
+    };
+    const said = verdict(
+      { ...t, counts },
+      { open: 0, unacked: null, dead_letters: 0, last_fault: last, told: false },
+      NOW,
+    );
     expect(said.replaceAll("\u202f", " ")).toBe("All 3 OK. Last fault 3 d ago: checkout, 4 min.");
   });
 
@@ -224,7 +261,9 @@ describe("time", () => {
     expect(new Date(nextHour(8, "UTC", NOW)).toISOString()).toBe("2026-11-21T08:00:00.000Z");
     expect(new Date(nextHour(8, "Asia/Kolkata", NOW)).toISOString()).toBe("2026-11-21T02:30:00.000Z");
     // Berlin leaves summer time on 25 October 2026 at 01:00 UTC.
-    expect(new Date(nextHour(8, "Europe/Berlin", Date.UTC(2026, 9, 24, 20))).toISOString()).toBe("2026-10-25T07:00:00.000Z");
+    expect(new Date(nextHour(8, "Europe/Berlin", Date.UTC(2026, 9, 24, 20))).toISOString()).toBe(
+      "2026-10-25T07:00:00.000Z",
+    );
     expect(nextHour(8, "UTC", Date.UTC(2026, 10, 20, 8))).toBe(Date.UTC(2026, 10, 21, 8));
   });
 
@@ -233,11 +272,17 @@ describe("time", () => {
     expect(zonedTime("2026-07-01T00:30", "Europe/Berlin")).toBe(Date.UTC(2026, 5, 30, 22, 30));
     expect(zonedTime("2026-11-20T14:00:00Z", "Asia/Tokyo")).toBe(Date.UTC(2026, 10, 20, 14));
     expect(zonedTime("2026-11-20 00:30", "Pacific/Auckland")).toBe(Date.UTC(2026, 10, 19, 11, 30));
-    for (const bad of ["tomorrow", "2026-02-30 10:00", "2026-11-20 24:00", ""]) expect(zonedTime(bad, "UTC")).toBeNull();
+    for (const bad of ["tomorrow", "2026-02-30 10:00", "2026-11-20 24:00", ""])
+      expect(zonedTime(bad, "UTC")).toBeNull();
   });
 
   it("takes a zone from a cookie only when the runtime knows it", () => {
-    expect([zoneOf("Europe/Berlin"), zoneOf("Mars/Base"), zoneOf(undefined), zoneOf("x".repeat(80))]).toEqual(["Europe/Berlin", "UTC", "UTC", "UTC"]);
+    expect([zoneOf("Europe/Berlin"), zoneOf("Mars/Base"), zoneOf(undefined), zoneOf("x".repeat(80))]).toEqual([
+      "Europe/Berlin",
+      "UTC",
+      "UTC",
+      "UTC",
+    ]);
   });
 
   it("reads `since:` as an age or a date", () => {

@@ -38,9 +38,13 @@ describe("design tokens", () => {
     expect(Object.keys(light)).toHaveLength(24);
   });
 
-  for (const [name, theme] of [["light", light], ["dark", darks[0]!]] as const) {
+  for (const [name, theme] of [
+    ["light", light],
+    ["dark", darks[0]!],
+  ] as const) {
     it(`${name}: text, muted text and links read on every ground (AA 4.5)`, () => {
-      for (const ink of ["text", "muted", "accent"]) expect(lowest(theme, ink, GROUNDS), ink).toBeGreaterThanOrEqual(4.5);
+      for (const ink of ["text", "muted", "accent"])
+        expect(lowest(theme, ink, GROUNDS), ink).toBeGreaterThanOrEqual(4.5);
     });
     it(`${name}: a state's word reads on its tint and on the page`, () => {
       for (const s of STATES)

@@ -22,6 +22,14 @@ healthRoutes.get("/readyz", async (c) => {
     );
   } catch (error) {
     runtime(c).log("error", "readyz.failed", { error: describe(error) });
-    return c.json({ status: "not_ready", overall: "unknown", fatal: [{ listener: "store", error: "The store did not answer." }], degraded: [] }, 503);
+    return c.json(
+      {
+        status: "not_ready",
+        overall: "unknown",
+        fatal: [{ listener: "store", error: "The store did not answer." }],
+        degraded: [],
+      },
+      503,
+    );
   }
 });

@@ -69,7 +69,7 @@ const Row: FC<{ ctx: PageContext; row: AuditLine }> = ({ ctx, row }) => {
       <td class="nw">
         <a href={to([{ key: "seam", value: row.seam }])}>{row.seam}</a> <span class="sub">{row.source}</span>
       </td>
-      <td class="full">
+      <td class="full one">
         <details id={`ad-${row.id}`}>
           <summary>{gist(details) || "details"}</summary>
           <pre tabindex={0}>{JSON.stringify(details, null, 2)}</pre>

@@ -48,7 +48,7 @@ const Actions: FC<{ ctx: PageContext; d: TargetData }> = ({ ctx, d }) => {
         fields={{ minutes: muted ? "0" : "60" }}
         title={muted ? "Notices are pushed again" : "For 1 h its notices go to the inbox only"}
       />
-      {!own && !t.paused && (
+      {!own && !t.paused && !d.incident && !d.view.modifiers.includes("rehearsal") && (
         <Act
           ctx={ctx}
           action={`${at}/rehearse`}

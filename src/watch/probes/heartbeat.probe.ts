@@ -1,6 +1,6 @@
 import { Cron } from "croner";
-import { nextStart } from "../../kernel/cron";
 import { iso } from "../../kernel/clock";
+import { nextStart } from "../../kernel/cron";
 import { type Beat, readBeat } from "../heartbeat.store";
 import type { Outcome, Probe } from "../probe";
 import { type HeartbeatConfig, heartbeatConfig } from "../target.config";

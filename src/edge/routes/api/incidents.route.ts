@@ -80,7 +80,13 @@ export const incidentRoutes = apiApp()
     },
   )
   .openapi(
-    operatorRoute("get", "/incidents/{id}", "One incident with its timeline: every joined row in order", { params: idParam }, detailView),
+    operatorRoute(
+      "get",
+      "/incidents/{id}",
+      "One incident with its timeline: every joined row in order",
+      { params: idParam },
+      detailView,
+    ),
     async (c) => {
       const { id } = c.req.valid("param");
       const incident = await readIncident(c.env.DB, id);

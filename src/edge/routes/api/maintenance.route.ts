@@ -53,7 +53,14 @@ export const maintenanceRoutes = apiApp()
     return c.json({ items: (await listWindows(c.env.DB)).map((w) => view(w, now)), next_cursor: null }, 200);
   })
   .openapi(
-    operatorRoute("post", "/maintenance", "Plans a window: starts_at and ends_at, or cron and duration", { body: json(windowInput) }, windowView, 201),
+    operatorRoute(
+      "post",
+      "/maintenance",
+      "Plans a window: starts_at and ends_at, or cron and duration",
+      { body: json(windowInput) },
+      windowView,
+      201,
+    ),
     async (c) => {
       const now = runtime(c).clock.now();
       const made = await createWindow(c.env.DB, c.req.valid("json"), c.get("by"), now);
@@ -62,7 +69,13 @@ export const maintenanceRoutes = apiApp()
     },
   )
   .openapi(
-    operatorRoute("post", "/maintenance/{id}/end", "Ends a window now; a recurring one never comes again", { params: idParam }, windowView),
+    operatorRoute(
+      "post",
+      "/maintenance/{id}/end",
+      "Ends a window now; a recurring one never comes again",
+      { params: idParam },
+      windowView,
+    ),
     async (c) => {
       const now = runtime(c).clock.now();
       const ended = await endWindow(c.env.DB, c.req.valid("param").id, now);
@@ -71,7 +84,13 @@ export const maintenanceRoutes = apiApp()
     },
   )
   .openapi(
-    operatorRoute("post", "/maintenance/{id}/extend", "Adds 30 minutes to a window that is under way", { params: idParam }, windowView),
+    operatorRoute(
+      "post",
+      "/maintenance/{id}/extend",
+      "Adds 30 minutes to a window that is under way",
+      { params: idParam },
+      windowView,
+    ),
     async (c) => {
       const now = runtime(c).clock.now();
       const extended = await extendWindow(c.env.DB, c.req.valid("param").id, c.get("by"), now);

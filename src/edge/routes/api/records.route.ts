@@ -103,7 +103,13 @@ const optionalId = z.string().min(1).max(200).optional();
 /** Read-only lists of what happened, and the replay of a dead letter. */
 export const recordRoutes = apiApp()
   .openapi(
-    operatorRoute("get", "/wakes", "Lists wakes, newest first", { query: pageQuery.extend({ incident_id: optionalId }) }, listOf(wakeView)),
+    operatorRoute(
+      "get",
+      "/wakes",
+      "Lists wakes, newest first",
+      { query: pageQuery.extend({ incident_id: optionalId }) },
+      listOf(wakeView),
+    ),
     async (c) => {
       const { limit, cursor, incident_id } = c.req.valid("query");
       const items = await readWakes(c.env.DB, { incident_id, before: cursor, limit });
@@ -171,7 +177,13 @@ export const recordRoutes = apiApp()
     },
   )
   .openapi(
-    operatorRoute("get", "/dead-letters", "Lists dead letters, newest first", { query: pageQuery }, listOf(deadLetterView)),
+    operatorRoute(
+      "get",
+      "/dead-letters",
+      "Lists dead letters, newest first",
+      { query: pageQuery },
+      listOf(deadLetterView),
+    ),
     async (c) => {
       const { limit, cursor } = c.req.valid("query");
       const rows = await all<{

@@ -1,8 +1,8 @@
 import { z } from "@hono/zod-openapi";
 import { switchboard } from "../../../../durable-objects/switchboard.do";
 import { iso } from "../../../kernel/clock";
-import { createLoginCode } from "../../../operator";
 import { VENDORS } from "../../../kernel/config";
+import { createLoginCode } from "../../../operator";
 import { type Switches, switchPatch } from "../../../watch";
 import { changeSwitches } from "../../acts";
 import { fitness } from "../../fitness";
@@ -57,7 +57,13 @@ export const systemRoutes = apiApp()
     c.json(view(await switchboard(c.env.SWITCHBOARD).readOrStop()), 200),
   )
   .openapi(
-    operatorRoute("patch", "/switchboard", "Changes switches; every change is a config.changed row", { body: json(patchBody) }, switchesView),
+    operatorRoute(
+      "patch",
+      "/switchboard",
+      "Changes switches; every change is a config.changed row",
+      { body: json(patchBody) },
+      switchesView,
+    ),
     async (c) => {
       const { muted_until, envelopes, ...rest } = c.req.valid("json");
       const patch = {

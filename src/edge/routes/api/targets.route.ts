@@ -1,5 +1,4 @@
 import { z } from "@hono/zod-openapi";
-import { beatPath } from "../../beat";
 import { iso } from "../../../kernel/clock";
 import { notFound } from "../../../kernel/errors";
 import {
@@ -14,6 +13,7 @@ import {
   targetSeries,
 } from "../../../watch";
 import { createTarget, deleteTarget, lookNow, muteTarget, patchTarget, rehearse } from "../../acts";
+import { beatPath } from "../../beat";
 import { apiApp, type Ctx, idParam, json, listOf, operatorRoute, pageQuery, runtime } from "../../kit";
 
 const targetView = z
@@ -109,7 +109,10 @@ export const targetRoutes = apiApp()
     async (c) => {
       const { limit, cursor } = c.req.valid("query");
       const targets = await readTargets(c.env.DB, cursor ?? "", limit);
-      const states = await readStates(c.env.DB, targets.map((t) => t.id));
+      const states = await readStates(
+        c.env.DB,
+        targets.map((t) => t.id),
+      );
       return c.json(
         {
           items: targets.map((t) => view(t, states.get(t.id))),
@@ -134,7 +137,13 @@ export const targetRoutes = apiApp()
     return c.json(await one(c, target), 200);
   })
   .openapi(
-    operatorRoute("patch", "/targets/{id}", "Changes a target; what is not named stays", { params: idParam, body: json(targetPatch) }, targetView),
+    operatorRoute(
+      "patch",
+      "/targets/{id}",
+      "Changes a target; what is not named stays",
+      { params: idParam, body: json(targetPatch) },
+      targetView,
+    ),
     async (c) => {
       const seed = c.req.header("x-reveille-source") === "seed" ? ("seed" as const) : undefined;
       const changed = await patchTarget(c.env, runtime(c), c.req.valid("param").id, await c.req.json(), by(c), seed);
@@ -142,7 +151,13 @@ export const targetRoutes = apiApp()
     },
   )
   .openapi(
-    operatorRoute("delete", "/targets/{id}", "Deletes a target; its history stays", { params: idParam }, z.object({ deleted: z.string() })),
+    operatorRoute(
+      "delete",
+      "/targets/{id}",
+      "Deletes a target; its history stays",
+      { params: idParam },
+      z.object({ deleted: z.string() }),
+    ),
     async (c) => {
       const { id } = c.req.valid("param");
       await deleteTarget(c.env, runtime(c), id, by(c));
@@ -210,7 +225,10 @@ export const targetRoutes = apiApp()
         params: idParam,
         query: z.object({ from: z.iso.datetime().optional(), to: z.iso.datetime().optional() }),
       },
-      z.object({ grain: z.enum(["raw", "hour", "day"]), items: z.array(z.union([sampleView, z.record(z.string(), z.unknown())])) }),
+      z.object({
+        grain: z.enum(["raw", "hour", "day"]),
+        items: z.array(z.union([sampleView, z.record(z.string(), z.unknown())])),
+      }),
     ),
     async (c) => {
       const { id } = c.req.valid("param");
