@@ -4,6 +4,12 @@ export interface WakeMessage {
   kind: "incident" | "message" | "autofix";
 }
 
+/** Work that may wait for a model: an investigation of a wake, a question to the built-in agent, or a fix to run or verify. */
+export type RunMessage =
+  | { kind: "investigation"; wake_id: string }
+  | { kind: "ask"; ask_id: string }
+  | { kind: "autofix"; key: string; step: "run" | "verify" };
+
 /** Due targets of one shard of one cycle, by number. */
 export interface ProbeMessage {
   cycle_at: number;
@@ -17,4 +23,6 @@ export interface ObjectEnv {
   WAKE_QUEUE: Queue<WakeMessage>;
   TARGET: DurableObjectNamespace;
   SWITCHBOARD: DurableObjectNamespace;
+  BUDGET: DurableObjectNamespace;
+  RUNS_QUEUE: Queue<RunMessage>;
 }

@@ -1,4 +1,4 @@
-import type { WakeMessage } from "../../durable-objects/env";
+import type { RunMessage, WakeMessage } from "../../durable-objects/env";
 
 /** Bindings of the consumer Worker. Variables are read by name through `kernel/config.ts`. */
 export interface ConsumerEnv {
@@ -6,5 +6,7 @@ export interface ConsumerEnv {
   WAKE_QUEUE: Queue<WakeMessage>;
   TARGET: DurableObjectNamespace;
   SWITCHBOARD: DurableObjectNamespace;
+  BUDGET: DurableObjectNamespace;
+  RUNS_QUEUE: Queue<RunMessage>;
   EMAIL?: SendEmail;
 }

@@ -1,3 +1,4 @@
+import { Budget } from "../../durable-objects/budget.do";
 import { Switchboard } from "../../durable-objects/switchboard.do";
 import { Target } from "../../durable-objects/target.do";
 import { runtimeOf } from "../kernel/runtime";
@@ -12,4 +13,4 @@ export default {
   queue: (batch, env) => consumeShards(batch, env, runtimeOf(env, "edge")),
 } satisfies ExportedHandler<EdgeEnv>;
 
-export { Switchboard, Target };
+export { Budget, Switchboard, Target };

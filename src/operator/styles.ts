@@ -45,7 +45,7 @@ section{margin:0 0 var(--s5)}
 .tiles a:hover{border-color:var(--control)}
 .tiles b{font-size:var(--fs-3);margin-right:6px}
 .band{padding:var(--s2) var(--s4);border-bottom:1px solid var(--line);background:var(--unknown-bg);color:var(--unknown)}
-.band>div,.flash{max-width:var(--page);margin:auto;display:flex;flex-wrap:wrap;align-items:center;gap:var(--s2) var(--s3)}
+.band>div,.flash{max-width:calc(var(--page) - 2*var(--s4));margin:auto;display:flex;flex-wrap:wrap;align-items:center;gap:var(--s2) var(--s3)}
 .band.held{background:var(--degraded-bg);color:var(--degraded)}
 .band a,.band button{color:inherit}
 .flash{margin:var(--s4) auto 0;width:calc(100% - 2*var(--s4));max-width:calc(var(--page) - 2*var(--s4));padding:var(--s2) var(--s4);border:1px solid var(--control);border-left:4px solid var(--ok-fill);background:var(--surface);border-radius:var(--r2)}

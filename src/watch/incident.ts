@@ -16,6 +16,11 @@ export const FLAP_STABLE = 30 * 60_000;
 /** Bad runs within an hour that confirm a fault which never stays bad for N looks in a row. */
 export const INTERMITTENT_RUNS = 6;
 export const MAX_WIDEN = 30 * 60_000;
+/**
+ * A look this much older than the newest one was not overtaken (a look ends in 8 s, a shard waits 5 min at most): the clock
+ * was set back, and waiting for it to catch up would be blindness.
+ */
+export const CLOCK_BACK = 15 * 60_000;
 /** 429s in a row after which the inbox says that we can't see. */
 export const BLIND_AFTER = 3;
 
@@ -148,7 +153,15 @@ const needed = (reason: Reason, p: Policy): number => {
   return p.confirm;
 };
 
-const recent = (times: number[], now: number): number[] => times.filter((t) => now - t < FLAP_WINDOW);
+const recent = (times: number[], now: number): number[] => times.filter((t) => t <= now && now - t < FLAP_WINDOW);
+
+/** Times that lie ahead of a clock that was set back would hold the machine until they come again. */
+function setBack(m: Machine, at: number): void {
+  m.last_at = at - 1;
+  m.not_before = null;
+  m.since = Math.min(m.since, at);
+  if (m.flap) m.flap.changed_at = Math.min(m.flap.changed_at, at);
+}
 
 export function step(before: Machine, input: Input, policy: Policy): Step {
   const m: Machine = structuredClone(before);
@@ -207,13 +220,15 @@ function wake(m: Machine, effects: Effect[], event: WakeEvent, silent: boolean):
 
 function look(m: Machine, effects: Effect[], input: Extract<Input, { type: "look" }>, policy: Policy): void {
   const s = input.snapshot;
+  if (s.at < m.last_at - CLOCK_BACK) setBack(m, s.at);
   if (s.at <= m.last_at) return;
   m.last_at = s.at;
   m.edges = recent(m.edges, s.at);
   m.runs = recent(m.runs, s.at);
 
   const kind = verdict(s);
-  if (kind === "bad") remind(m, effects, s.at);
+  // In maintenance nothing is said and nothing is forgotten: what is still so afterwards is told then.
+  if (kind === "bad" && !input.maintenance) remind(m, effects, s.at);
   limit(m, effects, s, policy);
   if (m.rehearsal && s.rehearsal) {
     if (kind === "bad") m.rehearsal.bad_left--;
@@ -271,12 +286,17 @@ function bad(m: Machine, effects: Effect[], input: Extract<Input, { type: "look"
   m.bad++;
   m.good = 0;
   if (m.phase !== "open") {
-    const intermittent = m.runs.length >= INTERMITTENT_RUNS;
+    // A rehearsal proves the plain path; what the target did before must not bend it.
+    const intermittent = !s.rehearsal && m.runs.length >= INTERMITTENT_RUNS;
     if (m.bad >= needed(s.reason, policy) || intermittent) open(m, effects, input, policy, intermittent);
     else m.phase = "suspect";
     return;
   }
   if (m.flap && !m.flap.bad) m.flap = { changed_at: s.at, bad: true };
+  if (input.maintenance) {
+    m.higher = 0;
+    return;
+  }
   if (m.flap && s.at - m.flap.changed_at >= FLAP_STABLE) settle(m, effects);
   raise(m, effects, input, policy);
 }
@@ -336,7 +356,7 @@ function open(
       ? `${m.bad} of ${needed(s.reason, policy)} looks`
       : `${m.runs.length} faults within an hour`;
   effects.push({ type: "open", incident: { ...m.incident }, confirmed_by });
-  if (m.edges.length >= FLAP_EDGES || (intermittent && m.bad < needed(s.reason, policy)))
+  if ((!s.rehearsal && m.edges.length >= FLAP_EDGES) || (intermittent && m.bad < needed(s.reason, policy)))
     startFlap(m, effects, s.at, true, false);
   else wake(m, effects, "opened", false);
 }
@@ -373,7 +393,7 @@ function raise(m: Machine, effects: Effect[], input: Extract<Input, { type: "loo
   m.incident.version++;
   m.higher = 0;
   effects.push({ type: "raise", from, to: input.severity });
-  wake(m, effects, "raised", input.maintenance);
+  wake(m, effects, "raised", false);
 }
 
 function resolve(
