@@ -299,7 +299,7 @@ export async function main(): Promise<number> {
     term.out("");
     term.out(`${s.steps - s.missed} of ${s.steps} steps seen in ${seconds(Date.now() - began)}.`);
     if (args.flag("keep") && !stop.signal.aborted) {
-      term.out(`Open  ${await loginLink(box.api, box.rt.url)}   (once, 10 min)   Ctrl-C stops`);
+      term.out(`Open  ${await loginLink(box.api, box.rt.url)}   (once, within ${10 / RATE} min)   Ctrl-C stops`);
       await new Promise((resolve) => stop.signal.addEventListener("abort", resolve));
     }
     return s.missed === 0 ? EXIT.ok : EXIT.missed;

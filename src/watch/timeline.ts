@@ -157,7 +157,7 @@ function sayAttempt(a: AttemptFact): string {
     case "unknown":
       return `${to} may have been told${nth}: the answer was lost`;
     case "suppressed":
-      return `${to} was not told: suppressed`;
+      return `Not sent to ${to}: ${a.error ?? "held back"}`;
     default:
       return `Telling ${to}${nth}`;
   }
