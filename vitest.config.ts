@@ -1,7 +1,7 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
 import { defineConfig } from "vitest/config";
 import { pointObjectsAt, readWorkerConfig } from "./scripts/lib/worker-options";
-import { testVars } from "./test/support/test-vars";
+import { FLY_WRITE_TOKEN, testVars } from "./test/support/test-vars";
 
 const migrations = await readD1Migrations("./migrations");
 const { options: edge } = await readWorkerConfig("wrangler.toml");
@@ -54,7 +54,7 @@ export default defineConfig({
                     ...consumer,
                     name: "reveille-consumer",
                     modules: [{ type: "ESModule", path: "index.mjs", contents: inject("consumerCode") }],
-                    bindings: { ...consumer.bindings, ...vars },
+                    bindings: { ...consumer.bindings, ...vars, REVEILLE_FLY_WRITE_TOKEN: FLY_WRITE_TOKEN },
                     durableObjects: pointObjectsAt(consumer.durableObjects, RUNNER),
                   },
                 ],

@@ -6,6 +6,7 @@ import { type Runtime, runtimeOf } from "../src/kernel/runtime";
 import {
   activeAt,
   envelopeOf,
+  FARTHEST_LOOK,
   fresh,
   type Input,
   isEnvelopeEnabled,
@@ -106,22 +107,22 @@ export class Target extends DurableObject<ObjectEnv> {
   }
 
   async #rehearse(targetId: string): Promise<TargetView> {
-    const view = await this.#commit(targetId, null, (target, at) => {
+    const view = await this.#commit(targetId, null, (target, at, machine) => {
       if (target.kind === "internal" || target.paused)
         throw new ReveilleError({
           status: 409,
           code: "cannot_rehearse",
           message: `${targetId} is ${target.paused ? "paused" : "one of Reveille's own rules"}; only a live target can rehearse.`,
         });
+      if (machine.phase !== "steady" || machine.rehearsal)
+        throw new ReveilleError({
+          status: 409,
+          code: "not_steady",
+          message: `${targetId} has a real fault or a rehearsal under way.`,
+          hint: "Rehearse when the target is steady.",
+        });
       return { type: "rehearse", at };
     });
-    if (!view.machine.rehearsal)
-      throw new ReveilleError({
-        status: 409,
-        code: "not_steady",
-        message: `${targetId} has a real fault or a rehearsal under way.`,
-        hint: "Rehearse when the target is steady.",
-      });
     await this.#look(targetId);
     return view;
   }
@@ -134,22 +135,25 @@ export class Target extends DurableObject<ObjectEnv> {
   /** Sets the alarm again when it should be pending: a lost alarm chain must not leave an open target unseen. */
   async rearm(targetId: string): Promise<void> {
     if ((await this.ctx.storage.get("target_id")) !== targetId) await this.ctx.storage.put("target_id", targetId);
-    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now());
+    const pending = await this.ctx.storage.getAlarm();
+    // One that lies further ahead than any look can be planned is of a clock that was set back.
+    if (pending === null || pending > Date.now() + FARTHEST_LOOK) await this.ctx.storage.setAlarm(Date.now());
   }
 
   override async alarm(): Promise<void> {
     const targetId = await this.ctx.storage.get<string>("target_id");
     if (!targetId) return;
-    const target = await readTarget(this.env.DB, targetId);
-    if (!target) return;
     const { clock, log } = this.#runtime;
-    const watcher = target.config["rule"] === WATCHER_RULE;
-    // Before any risky work: if this run dies, the next one is already due.
-    await this.ctx.storage.setAlarm(clock.toWall(clock.now() + (watcher ? WATCHER_EVERY : MINUTE)));
-    if (target.paused) return this.ctx.storage.deleteAlarm();
+    // Before any risky work, and reading the store is one: if this run dies, the next one is already due.
+    await this.ctx.storage.setAlarm(clock.toWall(clock.now() + MINUTE));
     try {
-      if (watcher) await this.#watchCron(target);
-      else await this.#look(targetId);
+      const target = await readTarget(this.env.DB, targetId);
+      if (!target || target.paused) return await this.ctx.storage.deleteAlarm();
+      if (target.config["rule"] !== WATCHER_RULE) await this.#look(targetId);
+      else {
+        await this.ctx.storage.setAlarm(clock.toWall(clock.now() + WATCHER_EVERY));
+        await this.#watchCron(target);
+      }
     } catch (error) {
       // The alarm above stays; the platform's own retries would only repeat the same failure faster.
       log("error", "target.alarm_failed", { target: targetId, error: describe(error) });
@@ -158,7 +162,9 @@ export class Target extends DurableObject<ObjectEnv> {
 
   async #watchCron(target: TargetRecord): Promise<void> {
     const now = this.#runtime.clock.now();
-    await noteWatcher(this.env.DB, now);
+    const heardBefore = await noteWatcher(this.env.DB, now);
+    // This alarm was away as well: all of Reveille was down (a restart, a move), so the cron has not had its turn yet.
+    if (heardBefore !== null && now - heardBefore > 2 * WATCHER_EVERY) return;
     const snapshot = await watcherSnapshot(this.env.DB, now);
     await this.#commitLook(target.id, snapshot, false);
   }
@@ -244,6 +250,8 @@ export class Target extends DurableObject<ObjectEnv> {
     const at = clock.now();
     const before: Machine = { ...fresh(at), ...state.machine };
     const next = await input(target, at, before);
+    // A look that was under way when an operator paused or deleted the target: nobody would ever resolve what it opens.
+    if (target.paused && next.type === "look") return { machine: before, changed: false };
     const { machine, effects } = step(before, next, policyOf(target, config));
     const statements: D1PreparedStatement[] = [];
     if (record && snapshot) {

@@ -52,6 +52,8 @@ export function exampleFile(variables: Variable[] = VARIABLES): string {
     "",
     "# Credentials of your own targets: any name that starts with WATCH_ (edge; secret)",
     "# WATCH_CHECKOUT_TOKEN=",
+    "# Bearer tokens of MCP servers: any name that starts with WATCH_MCP_ (consumer; secret)",
+    "# WATCH_MCP_EXAMPLE=",
     "",
     blocks.join("\n\n"),
     "",

@@ -10,8 +10,8 @@ export interface Crons {
 }
 
 /**
- * Does what Cloudflare's Cron Triggers do: the edge's handler on each full minute, the consumer's on each fifth. A run is not
- * waited for (the Workers guard against overlap themselves); a run that fails is said.
+ * Does what Cloudflare's Cron Triggers do: the edge's handler on each full minute, the consumer's on each fifth, its
+ * listeners a minute later. A run is not waited for (the Workers guard against overlap themselves); a run that fails is said.
  */
 export function startCrons(
   runtime: LocalRuntime,
@@ -22,6 +22,7 @@ export function startCrons(
   let next = firstAt;
   let timer: NodeJS.Timeout;
   let stopped = false;
+  let consumerAt = 0;
   const say = (error: unknown): void => {
     if (!stopped) fail(error instanceof Error ? error.message : String(error));
   };
@@ -30,7 +31,12 @@ export function startCrons(
     const at = Math.max(next, Math.floor(now() / MINUTE) * MINUTE);
     next = at + MINUTE;
     runtime.tick(at).catch(say);
-    if ((at / MINUTE) % CONSUMER_EVERY === 0) runtime.consumerTick(at).catch(say);
+    // Also after a start or a sleep: what the consumer says about itself is old then.
+    if ((at / MINUTE) % CONSUMER_EVERY === 0 || at - consumerAt > CONSUMER_EVERY * MINUTE) {
+      consumerAt = at;
+      runtime.consumerTick(at).catch(say);
+    }
+    if ((at / MINUTE) % CONSUMER_EVERY === 1) runtime.consumerTasks(at).catch(say);
     schedule();
   };
   const schedule = (): void => {

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { readConfig, readVar } from "../../src/kernel/config";
+import { engineLine, readSettings } from "../../src/reason/settings";
 import { loginLink, operatorApi } from "./api";
 import { readArgs } from "./args";
 import { startCrons } from "./crons";
@@ -53,7 +54,15 @@ export async function main(): Promise<number> {
     dataDir,
     vars: local,
     onLog: (event) => stream.take(event),
-    onText: (line) => term.err(`  ${line}`),
+    // The runtime prints a stack for every refused connection of a look; the look itself says it better.
+    onText: (line) => {
+      if (
+        !/^(uncaught exception|stack:|workerd\/|\S*exception =)|jsg\.Error: (internal error|Network connection lost)/.test(
+          line,
+        )
+      )
+        term.err(`  ${line}`);
+    },
   });
   try {
     return await serve(term, runtime, local, dataDir, seed, stopped);
@@ -83,7 +92,7 @@ async function serve(
     );
   const crons = startCrons(runtime, (message) => term.err(message));
   row(term, "cron", `ticking every minute, first look ${clockText(crons.firstAt)} UTC`);
-  row(term, "engine", "none configured: notices stay plain");
+  row(term, "engine", engineLine(readSettings(vars)));
   const link = await loginLink(operatorApi(runtime.url, token), readVar(vars, "REVEILLE_PUBLIC_URL"));
   term.out(`Ready in ${seconds(performance.now())}.   Open  ${link}   (once, 10 min)`);
   term.out(nextLine());

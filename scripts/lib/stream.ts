@@ -88,7 +88,7 @@ export class Stream {
 
   /** A wake that ended without a push: the inbox has it. */
   #told(e: LogEvent): void {
-    if (e["channel"] === null) this.#release(text(e["incident"]), `   notice in the inbox`);
+    if (e["channel"] === null || e["channel"] === "inbox") this.#release(text(e["incident"]), `   notice in the inbox`);
   }
 
   #release(incident: string, tail: string): void {

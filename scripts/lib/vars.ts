@@ -42,13 +42,17 @@ const holders = new Map<string, Holder>(
   VARIABLES.flatMap((x) => [x.name, ...x.aliases].map((name) => [name, x.holder] as const)),
 );
 
-/** What each Worker may hold (design §2), and the names nobody knows. `WATCH_*` credentials stay in the edge. */
+/**
+ * What each Worker may hold (design §2), and the names nobody knows. `WATCH_*` credentials stay in the edge, but for those of
+ * MCP servers, which only the consumer uses.
+ */
 export function splitVars(vars: Vars): { edge: Vars; consumer: Vars; unknown: string[] } {
   const edge: Vars = {};
   const consumer: Vars = {};
   const unknown: string[] = [];
   for (const [name, value] of Object.entries(vars)) {
-    const holder = holders.get(name) ?? (name.startsWith("WATCH_") ? "edge" : null);
+    const credential = name.startsWith("WATCH_MCP_") ? "consumer" : name.startsWith("WATCH_") ? "edge" : null;
+    const holder = holders.get(name) ?? credential;
     if (holder === null) unknown.push(name);
     if (holder === "edge" || holder === "both") edge[name] = value;
     if (holder === "consumer" || holder === "both") consumer[name] = value;

@@ -33,6 +33,24 @@ export function auditStatement(db: D1Database, row: AuditRow): D1PreparedStateme
     );
 }
 
+/** `auditStatement`, written only when the statement before it in the same batch changed a row: a lost race leaves no proof. */
+export function auditIfChanged(db: D1Database, row: AuditRow): D1PreparedStatement {
+  return db
+    .prepare(
+      `INSERT INTO audit (emitted_at, seam, source, session_id, incident_id, wake_id, details)
+       SELECT ?, ?, ?, ?, ?, ?, ? WHERE changes() > 0`,
+    )
+    .bind(
+      row.at,
+      row.seam,
+      row.source ?? null,
+      row.session_id ?? null,
+      row.incident_id ?? null,
+      row.wake_id ?? null,
+      JSON.stringify(row.details),
+    );
+}
+
 /** An audit row as the API shows it. */
 export interface AuditView {
   id: number;

@@ -30,6 +30,7 @@ export const SEAMS = [
   "incident.raised",
   "incident.acked",
   "incident.snoozed",
+  "autofix.proposed",
   "autofix.approved",
   "autofix.denied",
   "autofix.outcome",
@@ -40,6 +41,7 @@ export const SEAMS = [
   "capability.denied",
   "wake.swept",
   "wake.dead",
+  "ask.answered",
 ] as const;
 export type Seam = (typeof SEAMS)[number];
 

@@ -1,8 +1,11 @@
 import { auditStatement } from "../audit";
 import { describe } from "../kernel/errors";
 import { newId } from "../kernel/ids";
-import { processWake } from "../notify";
+import { processWake, type WakeDeps } from "../notify";
 import type { ConsumerEnv } from "./env";
+import { abandonAsk } from "./run-ask";
+import { abandonInvestigation } from "./run-investigation";
+import { runMessage } from "./runs.consumer";
 import { wakeDeps, wakeMessage } from "./wake.consumer";
 
 /**
@@ -12,24 +15,14 @@ import { wakeDeps, wakeMessage } from "./wake.consumer";
 export async function consumeDead(
   batch: MessageBatch<unknown>,
   env: ConsumerEnv,
-  kind: "wake" | "probe",
+  kind: "wake" | "probe" | "run",
 ): Promise<void> {
   const deps = await wakeDeps(env);
   const { clock, log, redact } = deps.runtime;
   for (const message of batch.messages) {
     try {
+      const { ref, wake_id, reason } = await lastWord(deps, env, kind, message.body);
       const now = clock.now();
-      const wake = kind === "wake" ? wakeMessage.safeParse(message.body) : null;
-      const ref = wake?.success ? wake.data.wake_id : null;
-      const told = ref === null ? null : await tryOnce(deps, ref);
-      const reason =
-        kind === "probe"
-          ? "A shard of the watch cycle failed every try."
-          : ref === null
-            ? "The message is not a wake."
-            : told === true
-              ? "The wake failed every try; its notice went out from the dead-letter queue."
-              : "The wake failed every try and its notice could not be delivered; the sweeper goes on.";
       await env.DB.batch([
         env.DB.prepare(
           `INSERT INTO dead_letter (id, kind, ref, reason, payload, created_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -38,7 +31,7 @@ export async function consumeDead(
           at: now,
           seam: "wake.dead",
           source: "cron",
-          wake_id: ref,
+          wake_id,
           details: { kind, reason, dead_letter: `${kind}-${message.id}`, row: newId(now) },
         }),
       ]);
@@ -51,9 +44,69 @@ export async function consumeDead(
   }
 }
 
-async function tryOnce(deps: Awaited<ReturnType<typeof wakeDeps>>, wakeId: string): Promise<boolean> {
+/** What is left to do for a message that failed every try, and what its row says about it. */
+async function lastWord(
+  deps: WakeDeps,
+  env: ConsumerEnv,
+  kind: "wake" | "probe" | "run",
+  body: unknown,
+): Promise<{ ref: string | null; wake_id: string | null; reason: string }> {
+  if (kind === "probe") return { ref: null, wake_id: null, reason: "A shard of the watch cycle failed every try." };
+  if (kind === "run") return lastRun(env, body);
+  const wake = wakeMessage.safeParse(body);
+  if (!wake.success) return { ref: null, wake_id: null, reason: "The message is not a wake." };
+  const ref = wake.data.wake_id;
+  const reason = (await tryOnce(deps, ref))
+    ? "The wake failed every try; its notice went out from the dead-letter queue."
+    : "The wake failed every try and its notice is not delivered; the sweeper goes on.";
+  return { ref, wake_id: ref, reason };
+}
+
+async function lastRun(
+  env: ConsumerEnv,
+  body: unknown,
+): Promise<{ ref: string | null; wake_id: string | null; reason: string }> {
+  const run = runMessage.safeParse(body);
+  if (!run.success) return { ref: null, wake_id: null, reason: "The message is no work for reasoning." };
+  switch (run.data.kind) {
+    case "investigation": {
+      const { wake_id } = run.data;
+      const ended = await abandonInvestigation(wake_id, env);
+      return {
+        ref: wake_id,
+        wake_id,
+        reason: ended
+          ? "The investigation failed every try; its wake ended with that reason and the plain notice stands."
+          : "The investigation failed every try; its wake is done or in other hands.",
+      };
+    }
+    case "ask": {
+      const ended = await abandonAsk(run.data.ask_id, env);
+      return {
+        ref: run.data.ask_id,
+        wake_id: null,
+        reason: ended
+          ? "The question failed every try; its answer says so."
+          : "The question failed every try; it is answered or in other hands.",
+      };
+    }
+    case "autofix":
+      return { ref: run.data.key, wake_id: null, reason: `The fix failed every try at its step "${run.data.step}".` };
+  }
+}
+
+/** The last try. What it says is read from the row: a wake in other hands is not told yet, and one may have failed to be. */
+async function tryOnce(deps: WakeDeps, wakeId: string): Promise<boolean> {
   try {
-    return (await processWake(deps, wakeId)).done;
+    await processWake(deps, wakeId);
+    const row = await deps.db
+      .prepare(
+        `SELECT COALESCE(w.done_at, w.plain_noticed_at) AS told_at, COALESCE(w.dm_status, n.dm_status) AS dm_status
+         FROM wake w LEFT JOIN notice n ON n.wake_id = w.wake_id WHERE w.wake_id = ?`,
+      )
+      .bind(wakeId)
+      .first<{ told_at: number | null; dm_status: string | null }>();
+    return row?.told_at != null && !/failed_send$/.test(row.dm_status ?? "");
   } catch (error) {
     deps.runtime.log("error", "wake.dead_notice_failed", { wake: wakeId, error: describe(error) });
     return false;

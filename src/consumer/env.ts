@@ -1,4 +1,5 @@
 import type { RunMessage, WakeMessage } from "../../durable-objects/env";
+import type { AiBinding } from "../reason";
 
 /** Bindings of the consumer Worker. Variables are read by name through `kernel/config.ts`. */
 export interface ConsumerEnv {
@@ -9,4 +10,6 @@ export interface ConsumerEnv {
   BUDGET: DurableObjectNamespace;
   RUNS_QUEUE: Queue<RunMessage>;
   EMAIL?: SendEmail;
+  /** Workers AI; only the deployed Worker has it ([env.production]). */
+  AI?: AiBinding;
 }

@@ -1,6 +1,10 @@
+import { TASKS_CRON } from "./crons";
 import { consumeDead } from "./dead.consumer";
 import type { ConsumerEnv } from "./env";
+import { receiveMail } from "./mail.consumer";
+import { consumeRuns } from "./runs.consumer";
 import { reportState } from "./state";
+import { runTasks } from "./tasks";
 import { consumeWakes } from "./wake.consumer";
 
 /** The consumer Worker. Wiring only. Queue names may carry an environment's suffix, so they are matched by their stem. */
@@ -8,7 +12,10 @@ export default {
   queue: async (batch, env) => {
     if (batch.queue.includes("wake-dead")) await consumeDead(batch, env, "wake");
     else if (batch.queue.includes("probe-dead")) await consumeDead(batch, env, "probe");
+    else if (batch.queue.includes("runs-dead")) await consumeDead(batch, env, "run");
+    else if (batch.queue.includes("runs")) await consumeRuns(batch, env);
     else await consumeWakes(batch, env);
   },
-  scheduled: (_controller, env) => reportState(env),
+  email: (message, env) => receiveMail(message, env),
+  scheduled: ({ cron }, env) => (cron === TASKS_CRON ? runTasks(env) : reportState(env)),
 } satisfies ExportedHandler<ConsumerEnv>;

@@ -2,7 +2,9 @@ import { describe } from "../kernel/errors";
 import { runtimeOf } from "../kernel/runtime";
 import { markFailed, markOk, noteSetup, startEngine } from "../listeners";
 import { allChannels } from "../notify";
+import { engineLine, settingsOf } from "../reason";
 import type { ConsumerEnv } from "./env";
+import { mailSetup } from "./mail.consumer";
 
 /**
  * What the consumer says about itself every five minutes: the edge believes it for ten (design §7). A missing engine is `none`
@@ -16,19 +18,15 @@ export async function reportState(env: ConsumerEnv): Promise<void> {
     const missing = allChannels.find((c) => c.name === name)?.missing(runtime) ?? [];
     return missing.length ? `not set up: ${missing.join(", ")}` : "set up";
   };
-  const engine = startEngine({ engine: "none", missing: [] });
+  const settings = settingsOf(runtime);
+  const engine = startEngine(settings);
   try {
     await env.DB.batch([
       problems ? markFailed(env.DB, "probe_wake", now, problems) : markOk(env.DB, "probe_wake", now),
-      noteSetup(
-        env.DB,
-        "reasoning_engine",
-        now,
-        engine.error,
-        engine.ok ? "none configured: notices stay plain" : null,
-      ),
+      noteSetup(env.DB, "reasoning_engine", now, engine.error, engine.ok ? engineLine(settings) : null),
       noteSetup(env.DB, "slack_client", now, null, channel("slack")),
       noteSetup(env.DB, "purelymail_client", now, null, channel("email")),
+      noteSetup(env.DB, "email_inbound_imap", now, null, mailSetup(runtime)),
       noteSetup(env.DB, "alert_wake", now, null),
     ]);
   } catch (error) {

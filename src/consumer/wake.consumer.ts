@@ -4,6 +4,7 @@ import { switchboard } from "../../durable-objects/switchboard.do";
 import { describe } from "../kernel/errors";
 import { runtimeOf } from "../kernel/runtime";
 import { processWake, type WakeDeps } from "../notify";
+import { settingsOf } from "../reason";
 import type { ConsumerEnv } from "./env";
 
 export const wakeMessage = z.object({
@@ -27,6 +28,10 @@ export async function wakeDeps(env: ConsumerEnv): Promise<WakeDeps> {
         { wake_id, kind: "incident" },
         { delaySeconds: Math.min(MAX_DELAY_S, Math.ceil(runtime.clock.span(delayMs) / 1000)) },
       ).then(() => undefined),
+    reasoning: {
+      configured: settingsOf(runtime).engine !== "none",
+      send: (wake_id) => env.RUNS_QUEUE.send({ kind: "investigation", wake_id }).then(() => undefined),
+    },
   };
 }
 

@@ -1,6 +1,8 @@
+import type { RunMessage } from "../../durable-objects/env";
 import { switchboard } from "../../durable-objects/switchboard.do";
 import { type TargetView, targetObject } from "../../durable-objects/target.do";
 import { auditStatement } from "../audit";
+import { MINUTE } from "../kernel/clock";
 import { badRequest, notFound, ReveilleError, unwrap } from "../kernel/errors";
 import { checkHost, checkUrl } from "../kernel/net-guard";
 import type { Runtime } from "../kernel/runtime";
@@ -15,11 +17,13 @@ import {
   muteTarget as muteRow,
   type NewTarget,
   parseTarget,
+  pauseTarget,
   readIncident,
   readTarget,
   type Snapshot,
   type Switches,
   type SwitchPatch,
+  shardMessage,
   type Target,
   type TargetInput,
   updateTarget,
@@ -185,7 +189,10 @@ export async function patchTarget(
   const after = toRow(input, id, source ?? before.source);
   checkNetwork(runtime, input);
   await updateTarget(env.DB, id, after, runtime.clock.now()).run();
-  if (after.paused && !before.paused) unwrap(await stub(env, id).close(id, by));
+  // Also when it was paused already: the close after that pause may have failed.
+  if (after.paused) unwrap(await stub(env, id).close(id, by));
+  // Its slot may be a day away, and until then the pages would show what was seen before the pause.
+  else if (before.paused) await stub(env, id).rearm(id);
   await note(env, runtime, by, { target: id, change: "target changed", fields: Object.keys(body as object) });
   return mustRead(env, id);
 }
@@ -208,6 +215,8 @@ export async function deleteTarget(env: EdgeEnv, runtime: Runtime, id: string, b
   const target = await mustRead(env, id);
   if (target.source === "builtin")
     throw new ReveilleError({ status: 409, code: "builtin", message: `${id} is one of Reveille's own rules.` });
+  // First no more looks: one between the close and the delete would open an incident that nobody can end.
+  await pauseTarget(env.DB, id).run();
   unwrap(await stub(env, id).close(id, by));
   await env.DB.batch(deleteRows(env.DB, target));
   await note(env, runtime, by, { target: id, change: "target deleted" });
@@ -221,20 +230,26 @@ export async function changeSwitches(
   by: string,
 ): Promise<Switches> {
   const board = switchboard(env.SWITCHBOARD);
+  const unavailable = (message: string, error: unknown): ReveilleError =>
+    new ReveilleError({ status: 503, code: "switchboard_unavailable", message, internal: String(error) });
+  let before: Switches;
+  let after: Switches;
   try {
-    const before = await board.read();
-    const after = await board.change(patch, runtime.clock.now(), by);
-    await note(env, runtime, by, { change: "switchboard", before, after });
-    return after;
+    before = await board.read();
+    after = await board.change(patch, runtime.clock.now(), by);
   } catch (error) {
-    throw new ReveilleError({
-      status: 503,
-      code: "switchboard_unavailable",
-      message: "The switchboard did not answer; nothing was changed.",
-      internal: String(error),
-    });
+    throw unavailable("The switchboard did not answer; nothing was changed.", error);
   }
+  try {
+    await note(env, runtime, by, { change: "switchboard", before, after });
+  } catch (error) {
+    throw unavailable("The switches were changed, but the audit row of it could not be written.", error);
+  }
+  return after;
 }
+
+/** Packs of replayed shards are numbered from here: a cycle has far fewer. */
+const REPLAYED = 10_000;
 
 /** Sends a dead letter's message once more. A wake starts again from the stage it reached. @throws 404, 409 when replayed. */
 export async function replayDeadLetter(env: EdgeEnv, runtime: Runtime, id: string, by: string): Promise<void> {
@@ -251,6 +266,21 @@ export async function replayDeadLetter(env: EdgeEnv, runtime: Runtime, id: strin
     .run();
   if (mark.meta.changes === 0)
     throw new ReveilleError({ status: 409, code: "replayed", message: `Dead letter ${id} was replayed already.` });
+  try {
+    await resend(env, now, row);
+  } catch (error) {
+    // Nothing was sent: a mark that stays would make this letter the last word.
+    await env.DB.prepare("UPDATE dead_letter SET replayed_at = NULL, replayed_by = NULL WHERE id = ?").bind(id).run();
+    throw error;
+  }
+  await note(env, runtime, by, { change: "dead letter replayed", dead_letter: id });
+}
+
+async function resend(
+  env: EdgeEnv,
+  now: number,
+  row: { kind: string; ref: string | null; payload: string },
+): Promise<void> {
   if (row.kind === "wake" && row.ref) {
     await env.DB.prepare(
       `UPDATE wake SET stage = CASE WHEN plain_noticed_at IS NULL THEN 'new' ELSE 'plain_noticed' END, done_at = NULL,
@@ -260,7 +290,12 @@ export async function replayDeadLetter(env: EdgeEnv, runtime: Runtime, id: strin
       .run();
     await env.WAKE_QUEUE.send({ wake_id: row.ref, kind: "incident" });
   } else if (row.kind === "probe") {
-    await env.PROBE_QUEUE.send(JSON.parse(row.payload));
+    const { shard, nums } = shardMessage.parse(JSON.parse(row.payload));
+    // Its minute is long past: the looks are made for this one, in a pack that takes no other shard's place.
+    const cycle_at = Math.floor(now / MINUTE) * MINUTE;
+    await env.PROBE_QUEUE.send({ cycle_at, shard: (shard % REPLAYED) + REPLAYED, nums });
+  } else if (row.kind === "run") {
+    // Ids only; what they name decides whether anything is left to do.
+    await env.RUNS_QUEUE.send(JSON.parse(row.payload) as RunMessage);
   }
-  await note(env, runtime, by, { change: "dead letter replayed", dead_letter: id });
 }

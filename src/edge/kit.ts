@@ -121,7 +121,7 @@ export const pageQuery = z.object({
 
 export const idParam = z.object({ id: z.string().min(1).max(100) });
 
-type Method = "get" | "post" | "patch" | "delete";
+type Method = "get" | "post" | "put" | "patch" | "delete";
 
 type Json<T> = { description: string; content: { "application/json": { schema: T } } };
 

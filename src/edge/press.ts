@@ -3,8 +3,10 @@ import { describe, ReveilleError } from "../kernel/errors";
 import { utcMinute } from "../kernel/format";
 import type { Runtime } from "../kernel/runtime";
 import { giveBackAction, plain, SNOOZE_MS, useAction } from "../notify";
+import { approvalOf } from "../reason";
 import { ackIncident, snoozeIncident } from "./acts";
 import type { EdgeEnv } from "./env";
+import { answerQuestion } from "./fix";
 
 /** One press of a notice's button, verified to come from its platform. */
 export interface Pressed {
@@ -38,6 +40,8 @@ export async function press(env: EdgeEnv, rt: Runtime, p: Pressed): Promise<Pres
     return { ok: false, message: "Only operators of this Reveille may press this." };
   }
   const by = `${plain(p.user_name ?? p.user_id).slice(0, 40)} (${PLATFORM[p.platform]})`;
+  const question = approvalOf(p.action_id);
+  if (question) return answered(env, rt, question, by);
   const used = await useAction(env.DB, p.action_id, by, now);
   if (!used.ok) {
     if (used.why === "used") return { ok: false, message: `Used by ${used.by} at ${utcMinute(used.at, now)}.` };
@@ -60,6 +64,24 @@ export async function press(env: EdgeEnv, rt: Runtime, p: Pressed): Promise<Pres
       return { ok: false, message: error.message.slice(0, 190) };
     await giveBackAction(env.DB, p.action_id, by);
     rt.log("error", "button.failed", { action: used.action, incident: used.incident_id, error: describe(error) });
+    throw error;
+  }
+}
+
+/** Approve or Deny of a fix. A failure on our side is thrown: nothing was taken, so the button may be pressed again. */
+async function answered(
+  env: EdgeEnv,
+  rt: Runtime,
+  question: { id: string; answer: "approve" | "deny" },
+  by: string,
+): Promise<Press> {
+  try {
+    await answerQuestion(env, rt, question.id, question.answer, by);
+    return { ok: true, message: question.answer === "approve" ? "Approved. Running…" : "Denied. Nothing was changed." };
+  } catch (error) {
+    if (error instanceof ReveilleError && error.status < 500)
+      return { ok: false, message: error.message.slice(0, 190) };
+    rt.log("error", "button.failed", { action: question.answer, error: describe(error) });
     throw error;
   }
 }

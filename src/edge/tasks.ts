@@ -17,9 +17,14 @@ import {
   ruleSnapshot,
   runCycle,
   SHARD_TOO_OLD,
+  shardMessage,
   sweepWakes,
+  verdict,
 } from "../watch";
+import { precompute, sweepAsks } from "./asks";
+import { judgeBudget, settleLeftovers } from "./budget";
 import type { EdgeEnv } from "./env";
+import { sweepFixes } from "./fix";
 
 /** The bodies of the edge's periodic listeners and the minute tick that runs them. */
 
@@ -39,6 +44,8 @@ export function cycleDeps(env: EdgeEnv, runtime: Runtime): CycleDeps {
 const WATCHER = "reveille-cron";
 /** Silence of the alarm after which the cron sets it again (it speaks every 2 min). */
 const ALARM_SILENT = 5 * MINUTE;
+/** The rules are judged every 3 min; a longer pause means that all of Reveille stood still. */
+const BACK_AFTER = 6 * MINUTE;
 
 /** One Cron Trigger: the cycle and every due listener at once; none waits for another and none stops another. */
 export async function tick(env: EdgeEnv, runtime: Runtime, scheduledTime: number): Promise<void> {
@@ -77,14 +84,21 @@ function bodies(env: EdgeEnv, runtime: Runtime): Record<string, Body> {
           })),
         );
       });
-      return sent > 0 ? `${sent} wakes sent again` : null;
+      const asks = await sweepAsks(env, runtime);
+      const fixes = await sweepFixes(env, runtime);
+      return sent + asks + fixes > 0 ? `${sent} wakes, ${asks} questions, ${fixes} fixes sent again` : null;
     },
+    snapshot: () => precompute(env, runtime),
+    cost_telemetry: () => settleLeftovers(env, now),
     retention: () => expireHistory(env.DB, now),
     digest: () => sendDigest(env, runtime),
   };
 }
 
-/** Feeds the internal targets; an object is called only when its rule's finding differs from what is stored. */
+/**
+ * Feeds the internal targets; an object is called only when its rule's finding differs from what is stored, or is bad: one that
+ * turned bad in maintenance is stored bad, and must still open its incident afterwards. A rule that can't be told stops no other.
+ */
 async function judgeRules(env: EdgeEnv, runtime: Runtime): Promise<string> {
   const now = runtime.clock.now();
   const [counts, switches, states, failures] = await Promise.all([
@@ -94,13 +108,17 @@ async function judgeRules(env: EdgeEnv, runtime: Runtime): Promise<string> {
     countFailures(env.DB, now - 5 * MINUTE),
   ]);
   const whole = health(LISTENERS, states, now, failures);
+  // Not judged this time: all of Reveille was away (a restart, an outage), and what is late has not had its turn yet.
+  const lastJudged = states.get("alert_notifier")?.last_run_at ?? now;
+  const back = Math.abs(now - lastJudged) > BACK_AFTER;
   const facts = {
     ...counts,
     now,
     paused: switches.unreadable ? null : switches.paused,
-    budget_share: null,
+    budget_share: await judgeBudget(env, runtime, states),
+    ...(back ? { alarm_at: null } : {}),
     // The dead man has a rule of its own.
-    listeners_down: whole.down.filter((name) => name !== "dead_man"),
+    listeners_down: back ? [] : whole.down.filter((name) => name !== "dead_man"),
   };
   const targets = (await readTargets(env.DB, "reveille-", 50)).filter((t) => t.kind === "internal" && t.id !== WATCHER);
   const known = await readStates(
@@ -108,14 +126,18 @@ async function judgeRules(env: EdgeEnv, runtime: Runtime): Promise<string> {
     targets.map((t) => t.id),
   );
   let told = 0;
+  const failed: string[] = [];
   for (const target of targets) {
     const snapshot = ruleSnapshot(String(target.config["rule"]), facts);
     const state = known.get(target.id);
-    if (state && state.phase === "steady" && state.status === snapshot.status && state.reason === snapshot.reason)
-      continue;
-    await targetObject(env.TARGET, target.id).observe(target.id, snapshot);
-    told++;
+    const same = state?.phase === "steady" && state.status === snapshot.status && state.reason === snapshot.reason;
+    if (same && verdict(snapshot) !== "bad") continue;
+    await targetObject(env.TARGET, target.id)
+      .observe(target.id, snapshot)
+      .then(() => told++)
+      .catch((error) => failed.push(`${target.id}: ${describe(error)}`));
   }
+  if (failed.length > 0) throw new Error(failed.join("; "));
   return `${targets.length} rules, ${told} changed`;
 }
 
@@ -140,7 +162,9 @@ async function keepAlarm(env: EdgeEnv, now: number): Promise<void> {
   const row = await env.DB.prepare("SELECT last_ok_at FROM listener_state WHERE name = 'dead_man'").first<{
     last_ok_at: number | null;
   }>();
-  if (!row?.last_ok_at || now - row.last_ok_at > ALARM_SILENT) await targetObject(env.TARGET, WATCHER).rearm(WATCHER);
+  // Words from the future are of a clock that was set back.
+  const silent = !row?.last_ok_at || Math.abs(now - row.last_ok_at) > ALARM_SILENT;
+  if (silent) await targetObject(env.TARGET, WATCHER).rearm(WATCHER);
 }
 
 /** Pages from outside when Reveille itself is gone: silence there is the alarm. Failures here are only logged. */
@@ -156,7 +180,8 @@ async function pingOutside(env: EdgeEnv, runtime: Runtime): Promise<void> {
 /** Queue `probe`: one shard a message. A message that waited too long is dropped and counted as a lost shard. */
 export async function consumeShards(batch: MessageBatch<unknown>, env: EdgeEnv, runtime: Runtime): Promise<void> {
   for (const message of batch.messages) {
-    const { cycle_at, shard, nums } = message.body as { cycle_at: number; shard: number; nums: number[] };
+    // What is no shard throws: after its retries the dead-letter queue keeps it for a person.
+    const { cycle_at, shard, nums } = shardMessage.parse(message.body);
     if (runtime.clock.now() - cycle_at > SHARD_TOO_OLD) {
       runtime.log("warn", "shard.too_old", { cycle_at, shard });
       message.ack();

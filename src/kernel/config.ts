@@ -46,6 +46,40 @@ const VENDOR_CREDENTIALS: Variable[] = [
   v("REVEILLE_DOPPLER_API_TOKEN", "edge", "Doppler token", { secret: true, aliases: ["KORA_DOPPLER_API_TOKEN"] }),
 ];
 
+/** Kill switches of the promote loops, and the two settings that let one of them approve by itself (`kora-watch.md` §4.4). */
+const PROMOTE_VARIABLES: Variable[] = [
+  ...(
+    [
+      ["PHRASEBOOK", "KORA_PROMOTE_PHRASEBOOK_ENABLED"],
+      ["SNAPSHOT_EXPAND", "KORA_PROMOTE_SNAPSHOT_EXPAND_ENABLED"],
+      ["ROUTER_TUNING", "KORA_PROMOTE_ROUTER_TUNING_ENABLED"],
+      ["TOOL_TRIMMING", "KORA_PROMOTE_TOOL_TRIMMING_ENABLED"],
+      ["PROBE_FIX_ENVELOPES", "KORA_PROMOTE_PROBE_FIX_ENABLED"],
+      ["EMAIL_INTENT", "KORA_PROMOTE_EMAIL_INTENT_ENABLED"],
+    ] as const
+  ).map(([loop, alias]) =>
+    v(`REVEILLE_PROMOTE_${loop}_ENABLED`, "consumer", `Promote loop ${loop.toLowerCase()}: any other text stops it`, {
+      aliases: [alias],
+      default: "true",
+    }),
+  ),
+  v(
+    "REVEILLE_PROMOTE_SNAPSHOT_EXPAND_AUTO_APPLY",
+    "consumer",
+    "true: proposals of snapshot_expand approve themselves",
+    {
+      aliases: ["KORA_PROMOTE_SNAPSHOT_EXPAND_AUTO_APPLY"],
+      default: "false",
+    },
+  ),
+  v(
+    "REVEILLE_PROMOTE_PROBE_FIX_AUTO_APPROVE_LOW",
+    "consumer",
+    "true: fix proposals of low blast radius approve themselves after 1 h; no envelope is enabled by it",
+    { aliases: ["KORA_PROMOTE_PROBE_FIX_AUTO_APPROVE_LOW_RISK"], default: "false" },
+  ),
+];
+
 export const VARIABLES: Variable[] = [
   v("REVEILLE_OPERATOR_TOKEN", "edge", "Bearer token of the operator API", {
     secret: true,
@@ -58,7 +92,7 @@ export const VARIABLES: Variable[] = [
   v("REVEILLE_PUBLIC_URL", "both", "Where operators reach the pages; used in links", {
     default: "http://localhost:8787",
   }),
-  v("REVEILLE_ALLOW_PRIVATE", "edge", "Private hosts, host:port or CIDR ranges that targets may reach"),
+  v("REVEILLE_ALLOW_PRIVATE", "both", "Private hosts, host:port or CIDR ranges that targets and MCP servers may reach"),
   v("REVEILLE_RECHECK_SECONDS", "edge", "Seconds between looks while a target is suspect", { default: "30" }),
   v(
     "REVEILLE_DEBOUNCE_SECONDS",
@@ -88,12 +122,20 @@ export const VARIABLES: Variable[] = [
   ...VENDORS.map((name) =>
     v(
       `REVEILLE_AUTOFIX_${name.toUpperCase()}_ENABLED`,
-      "edge",
+      "both",
       `Fix envelope of ${name}: true, 1, yes or on; any other text forces it off`,
       {
         aliases: [`KORA_PROBE_AUTOFIX_${name.toUpperCase()}_ENABLED`],
       },
     ),
+  ),
+  v(
+    "REVEILLE_FLY_WRITE_TOKEN",
+    "consumer",
+    "Fly token that may start and restart machines: only the fix executor holds it",
+    {
+      secret: true,
+    },
   ),
   v("REVEILLE_NOTICE_CHANNELS", "consumer", "Order in which channels are tried; the inbox always gets every notice", {
     default: "slack,telegram,webhook,email",
@@ -128,9 +170,52 @@ export const VARIABLES: Variable[] = [
   v("REVEILLE_WEBHOOK_SECRET", "consumer", "HMAC key of the notice webhook", { secret: true }),
   v("REVEILLE_EMAIL_FROM", "consumer", "Sender of notice mails (needs Email Routing)"),
   v("REVEILLE_EMAIL_TO", "consumer", "Receiver of notice mails"),
+  v("REVEILLE_EMAIL_ALLOW", "consumer", "Addresses whose mails may ask the built-in agent; unset = nobody"),
+  v("REVEILLE_EMAIL_AUTHSERV", "consumer", "Receiving host whose Authentication-Results are believed", {
+    default: "mx.cloudflare.net",
+  }),
   v("REVEILLE_HEARTBEAT_URL", "edge", "Outside heartbeat pinged each minute: it pages when Reveille itself is gone", {
     secret: true,
   }),
+  v("REVEILLE_ANTHROPIC_API_KEY", "consumer", "Anthropic key: turns reasoning on", {
+    secret: true,
+    aliases: ["ANTHROPIC_API_KEY"],
+  }),
+  v("REVEILLE_ANTHROPIC_BASE_URL", "consumer", "Anthropic API base", { default: "https://api.anthropic.com/v1" }),
+  v(
+    "REVEILLE_LLM_API_KEY",
+    "consumer",
+    "Key of an OpenAI-compatible endpoint; any text where the endpoint needs none",
+    {
+      secret: true,
+      aliases: ["LLM_API_KEY"],
+    },
+  ),
+  v("REVEILLE_LLM_BASE_URL", "consumer", "Base of the OpenAI-compatible endpoint", {
+    default: "https://api.openai.com/v1",
+  }),
+  v(
+    "REVEILLE_MODEL_SMALL",
+    "consumer",
+    "Model asked first: claude-…, gpt-…, openai:<id>, @cf/…; claude-haiku-4-5 with an Anthropic key",
+  ),
+  v(
+    "REVEILLE_MODEL_LARGE",
+    "consumer",
+    "Model for the hard ones; claude-sonnet-4-5 with an Anthropic key, else the small one",
+  ),
+  v("REVEILLE_PRICES", "consumer", 'Prices by model, USD per million tokens: {"gpt-x":{"input":1,"output":4}}'),
+  v("REVEILLE_FORCE_LARGE", "consumer", "true: the large model always, while the budget allows it", {
+    default: "false",
+  }),
+  v("REVEILLE_CREDIT_POOL_USD", "both", "Most that reasoning may cost in a UTC month, USD", {
+    default: "200",
+    aliases: ["KORA_CREDIT_POOL_USD"],
+  }),
+  v("REVEILLE_INVESTIGATION_DAILY_USD", "both", "Most that investigations may cost within 24 h, USD", {
+    default: "1",
+  }),
+  ...PROMOTE_VARIABLES,
   v("REVEILLE_CLOCK_RATE", "both", "Speed of the clock; only demo, drills and tests set it", { default: "1" }),
   ...VENDOR_CREDENTIALS,
   v("REVEILLE_SEED_FILE", "start", "Targets to create at start (YAML or JSON)", { default: "targets.yaml" }),
@@ -169,6 +254,12 @@ export function credentialAllowed(name: string): boolean {
   );
 }
 
+/**
+ * Names an MCP server may use as its credential. The value lives in the consumer alone, where the built-in agent connects;
+ * any other `WATCH_` value lives in the edge alone, so neither can be sent to the other's URLs.
+ */
+export const mcpCredentialAllowed = (name: string): boolean => /^WATCH_MCP_[A-Z0-9_]{1,56}$/.test(name);
+
 /** The value of a target's credential, or null when the binding is missing. Aliases of a vendor variable are equal to it. */
 export function readCredential(env: Env, name: string): string | null {
   if (!credentialAllowed(name)) return null;
@@ -196,17 +287,21 @@ export interface Config {
   channels: string[];
   digest: boolean;
   digestHour: number;
+  /** Reasoning may cost this much in a UTC month, USD; an unreadable setting means 0. */
+  poolUsd: number;
+  /** And investigations this much within 24 h. */
+  investigationDailyUsd: number;
 }
 
 /** Reads the configuration; problems are listed, and the default stands in for each so that pages still work. */
 export function readConfig(env: Env): { config: Config; problems: ConfigProblem[] } {
   const problems: ConfigProblem[] = [];
-  const num = (name: string, min: number, max: number): number => {
+  const num = (name: string, min: number, max: number, fallback?: number): number => {
     const text = readVar(env, name);
     const n = Number(text);
     if (Number.isFinite(n) && n >= min && n <= max) return n;
     problems.push({ name, message: `${name} is "${text}"; it must be a number from ${min} to ${max}.` });
-    return Number(BY_NAME.get(name)!.default);
+    return fallback ?? Number(BY_NAME.get(name)!.default);
   };
   const attempt = <T>(name: string, read: () => T, fallback: T): T => {
     try {
@@ -243,6 +338,9 @@ export function readConfig(env: Env): { config: Config; problems: ConfigProblem[
     channels: channels.filter((c) => known.includes(c)),
     digest: mode === "digest",
     digestHour: num("REVEILLE_DIGEST_HOUR", 0, 23),
+    // Money is never spent on a setting nobody meant.
+    poolUsd: num("REVEILLE_CREDIT_POOL_USD", 0, 1_000_000, 0),
+    investigationDailyUsd: num("REVEILLE_INVESTIGATION_DAILY_USD", 0, 1_000_000, 0),
   };
   return { config, problems };
 }

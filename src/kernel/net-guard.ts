@@ -52,8 +52,8 @@ export function parseIp(host: string): Ip | null {
   const v6 = parseV6(bare);
   if (v6 === null) return null;
   const high = v6 >> 32n;
-  // ::ffff:a.b.c.d (mapped), ::a.b.c.d (compatible), 64:ff9b::a.b.c.d (NAT64), 2002:a.b.c.d:: (6to4)
-  if (high === 0xffffn || (high === 0n && v6 > 1n) || high === 0x64ff9b0000000000000000n)
+  // ::ffff:a.b.c.d (mapped), ::ffff:0:a.b.c.d (translated), ::a.b.c.d (compatible), 64:ff9b::a.b.c.d (NAT64), 2002:a.b.c.d:: (6to4)
+  if (high === 0xffffn || high === 0xffff0000n || (high === 0n && v6 > 1n) || high === 0x64ff9b0000000000000000n)
     return { v: 4, bits: v6 & 0xffffffffn };
   if (v6 >> 112n === 0x2002n) return { v: 4, bits: (v6 >> 80n) & 0xffffffffn };
   return { v: 6, bits: v6 };
@@ -80,7 +80,7 @@ function parseCidr(text: string): { bits: bigint; size: number; v: 4 | 6 } | nul
 const SPECIAL = [
   "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24",
   "192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4",
-  "::/128 ::1/128 100::/64 2001:db8::/32 2001::/32 fc00::/7 fe80::/10 ff00::/8",
+  "::/128 ::1/128 64:ff9b:1::/48 100::/64 2001:db8::/32 2001::/32 3fff::/20 5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8",
 ]
   .join(" ")
   .split(" ");
@@ -90,7 +90,7 @@ const LOCAL_NAMES =
 
 /** True for an address or name that must not be reached unless it is on the allow-list. */
 export function isPrivateHost(host: string): boolean {
-  const name = host.toLowerCase().replace(/\.$/, "");
+  const name = host.toLowerCase().replace(/\.+$/, "");
   const ip = parseIp(name);
   if (ip) return SPECIAL.some((range) => inRange(ip, range));
   return !name.includes(".") || LOCAL_NAMES.test(name);
@@ -131,13 +131,24 @@ function allowed(host: string, port: string, list: AllowEntry[]): boolean {
 }
 
 /**
- * Refuses a host that an operator-given URL must not reach. Literal addresses in any notation (the URL parser has already
- * folded octal, hex and short forms) and local names are judged here; on Cloudflare a public name that resolves to a private
+ * The host as a resolver reads it: `127.1`, `0177.0.0.1` and `0x7f.0.0.1` are 127.0.0.1 to it. The URL parser folds them all.
+ * @throws ReveilleError 400 `bad_host` for what is no host.
+ */
+function canonicalHost(host: string, field: string): string {
+  // A zone (`%eth0`) only says over which interface.
+  const text = host.includes(":") ? `[${host.replace(/^\[|\]$/g, "").split("%")[0]}]` : host;
+  const url = /[/?#@%\\\s]/.test(text) ? null : `http://${text}/`;
+  if (url !== null && URL.canParse(url)) return new URL(url).hostname.replace(/\.+$/, "");
+  throw new ReveilleError({ status: 400, code: "bad_host", message: "This is no host name and no address.", field });
+}
+
+/**
+ * Refuses a host that an operator-given URL must not reach. Literal addresses in any notation and local names are judged here; on Cloudflare a public name that resolves to a private
  * address can't be reached from a Worker anyway (SECURITY.md says what remains for local use).
  * @throws ReveilleError 400 `private_address` with the allow-list line to add.
  */
 export function checkHost(host: string, port: string, list: AllowEntry[], field = "url"): void {
-  const name = host.toLowerCase().replace(/\.$/, "");
+  const name = canonicalHost(host, field);
   if (!isPrivateHost(name) || allowed(name, port, list)) return;
   throw new ReveilleError({
     status: 400,

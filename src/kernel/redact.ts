@@ -76,7 +76,9 @@ export function makeRedactor(secrets: Iterable<string>): Redactor {
   for (const secret of secrets) {
     const value = secret.trim();
     if (value.length < MIN_SECRET) continue;
-    for (const form of forms(value)) if (form.length >= MIN_SECRET) needles.add(form);
+    // A token may be kept with its scheme ("FlyV1 fm2_…"), and be repeated without it.
+    for (const written of [value, value.replace(/^(?:FlyV1|Bearer|Basic|Token)\s+/i, "")])
+      for (const form of forms(written)) if (form.length >= MIN_SECRET) needles.add(form);
   }
   // Longest first, so that a form that contains another is replaced whole.
   const ordered = [...needles].sort((a, b) => b.length - a.length);

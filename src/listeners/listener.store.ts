@@ -94,7 +94,11 @@ export async function readListenerStates(db: D1Database): Promise<Map<string, Li
 /** How many runs failed since `from`: the failure count of the overall health. */
 export async function countFailures(db: D1Database, from: number): Promise<number> {
   const row = await db
-    .prepare("SELECT COUNT(*) AS n FROM audit WHERE seam = 'listener.failed' AND emitted_at >= ?")
+    .prepare(
+      // The newest rows only: the table keeps everything, and 20 failures are the most that matters.
+      `SELECT COUNT(*) AS n FROM (SELECT emitted_at FROM audit WHERE seam = 'listener.failed' ORDER BY id DESC LIMIT 100)
+       WHERE emitted_at >= ?`,
+    )
     .bind(from)
     .first<{ n: number }>();
   return row?.n ?? 0;

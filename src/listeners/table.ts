@@ -20,7 +20,12 @@ const row = (name: string, what: string, more: More = {}): Listener => ({
   what,
 });
 
-const PROMOTE = { every: DAY, home: "consumer", installed: false } as const;
+/** The promote loops run in the small hours of UTC, ten minutes apart: none waits for another's reading. */
+const promote = (nth: number) => ({
+  every: DAY,
+  phase: 4 * HOUR + MINUTE + nth * 10 * MINUTE,
+  home: "consumer" as const,
+});
 
 /**
  * Every row of the table in `kora-watch.md` §9, in its start order, then our own. The phases keep the busiest minute of 1,000
@@ -31,28 +36,31 @@ export const LISTENERS: Listener[] = [
   row("web", "Operator pages and API", { fatal: true }),
   row("mcp", "Tools for agents at /mcp", { fatal: true, installed: false }),
   row("webhooks", "Signed webhooks of the chat platforms", { fatal: true }),
-  row("mcp_consumption", "Health of the MCP servers we use", { every: 5 * MINUTE, installed: false }),
+  row("mcp_consumption", "Health of the MCP servers we use", { every: 5 * MINUTE, phase: MINUTE, home: "consumer" }),
   row("heartbeat_probes", "Looks at every due target", { every: MINUTE }),
   row("reasoning_engine", "The model that investigates; `none` is a valid choice", { fatal: true, home: "consumer" }),
   row("slack_client", "Notices to Slack", { home: "consumer" }),
   row("purelymail_client", "Notices by mail", { home: "consumer" }),
-  row("email_inbound_imap", "Mail from the operator", { every: 5 * MINUTE, home: "consumer", installed: false }),
+  row("email_inbound_imap", "Mail from the operator, handed over by Email Routing", { home: "consumer" }),
   row("alert_notifier", "Judges Reveille's own rules: dead letters, refused acts, failed notices, budget", {
     every: 3 * MINUTE,
     phase: MINUTE,
   }),
-  row("snapshot", "Status worked out ahead for free answers", { every: 5 * MINUTE, installed: false }),
-  row("cost_telemetry", "Counters of what reasoning costs", { every: 5 * MINUTE, home: "consumer", installed: false }),
+  row("snapshot", "Status worked out ahead for free answers", { every: 5 * MINUTE, phase: 4 * MINUTE }),
+  row("cost_telemetry", "Brings the budget and its rows together after crashes", {
+    every: 5 * MINUTE,
+    phase: 3 * MINUTE,
+  }),
   row("probe_wake", "Takes wakes off the queue: notice first, then investigation", {
     every: 5 * MINUTE,
     home: "consumer",
   }),
-  row("promote_phrasebook", "Proposes answers that need no model", PROMOTE),
-  row("promote_snapshot_expand", "Proposes new snapshot fields", PROMOTE),
-  row("promote_router_tuning", "Proposes changes of the model router", PROMOTE),
-  row("promote_tool_trimming", "Proposes tools a route can do without", PROMOTE),
-  row("promote_probe_fix_envelopes", "Proposes fixes for faults that come again", PROMOTE),
-  row("promote_email_intent", "Proposes patterns for mails from the operator", PROMOTE),
+  row("promote_phrasebook", "Proposes answers that need no model", promote(0)),
+  row("promote_snapshot_expand", "Proposes new snapshot fields", promote(1)),
+  row("promote_router_tuning", "Proposes changes of the model router", promote(2)),
+  row("promote_tool_trimming", "Proposes tools a route can do without", promote(3)),
+  row("promote_probe_fix_envelopes", "Proposes fixes for faults that come again", promote(4)),
+  row("promote_email_intent", "Proposes patterns for mails from the operator", promote(5)),
   row("alert_wake", "Wakes of Reveille's own rules; merged into probe_wake", { home: "consumer" }),
 
   row("rollup", "Counts finished hours and days of the history", { every: 5 * MINUTE, phase: 2 * MINUTE }),

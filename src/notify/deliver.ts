@@ -33,6 +33,8 @@ export interface DeliverOptions {
   push?: boolean;
   /** Why nothing is pushed, for the inbox page. */
   reason?: string;
+  /** A further notice of the same wake has its own key; one notice a key. Default: the wake's id. */
+  key?: string;
 }
 
 export type DeliverResult =
@@ -57,10 +59,13 @@ interface Run {
 export async function deliver(deps: DeliverDeps, given: Notice, opts: DeliverOptions): Promise<DeliverResult> {
   const { db, runtime } = deps;
   const channels = deps.channels ?? pushChannels(runtime);
-  const stored = await store(db, runtime, scrub(runtime, given), opts.wake_id);
+  const stored = await store(db, runtime, scrub(runtime, given), opts.wake_id, opts.key ?? opts.wake_id);
   const run: Run = { db, runtime, channels, notice: stored.notice, wake_id: opts.wake_id };
   if (stored.dm_status !== null) return finishedBefore(run, stored.dm_status);
   if (opts.push === false) {
+    // A run before this one may have told it and died: what is silenced since then was sent all the same.
+    const sent = (await readAttempts(db, run.notice.id)).find((row) => row.state === "sent");
+    if (sent) return settle(run, sent.channel, "sent");
     const first = channels[0];
     if (first)
       await insertSuppressed(db, run.notice, run.wake_id, first.name, opts.reason ?? "not pushed", runtime.clock.now());
@@ -70,21 +75,21 @@ export async function deliver(deps: DeliverDeps, given: Notice, opts: DeliverOpt
 }
 
 /** The notice as it is stored: what a first run wrote decides its id, whatever id a later run made up. */
-async function store(db: D1Database, runtime: Runtime, notice: Notice, wakeId: string | null) {
-  const found = await findNotice(db, notice.id, wakeId);
+async function store(db: D1Database, runtime: Runtime, notice: Notice, wakeId: string | null, key: string | null) {
+  const found = await findNotice(db, notice.id, key);
   if (found) return { notice: { ...notice, id: found.id }, dm_status: found.dm_status };
   const now = runtime.clock.now();
   try {
     await insertNotice(
       db,
       notice,
-      wakeId,
+      { key, wake_id: wakeId },
       now,
       proof({ runtime, notice, wake_id: wakeId }, "inbox", { n: 1, state: "sent" }),
     );
   } catch (error) {
     // Lost to a parallel run, or the store is down: the row decides which.
-    const other = await findNotice(db, notice.id, wakeId);
+    const other = await findNotice(db, notice.id, key);
     if (!other) throw error;
     return { notice: { ...notice, id: other.id }, dm_status: other.dm_status };
   }
@@ -197,7 +202,8 @@ async function settle(run: Run, channel: ChannelName | null, dm: DmStatus): Prom
 /** Shows the latest state in the first message of the incident's threads. Best effort: a failure is a row, not a retry. */
 async function editRoots(run: Run): Promise<void> {
   const { db, runtime, notice, channels } = run;
-  if (notice.incident_id === null || notice.event === "opened") return;
+  // An explanation, a question or the end of a fix changes no state: the root keeps saying what is.
+  if (notice.incident_id === null || ["opened", "explained", "approval", "fix"].includes(notice.event)) return;
   for (const thread of await readThreads(db, notice.incident_id)) {
     const channel = channels.find((c) => c.name === thread.channel);
     const { root } = thread;

@@ -21,6 +21,8 @@ export interface IncidentFacts {
   resolution: string | null;
   flapping: boolean;
   cost_usd: number;
+  /** JSON `{url, by}` of the fix that was seen to work, if one was. */
+  fix?: string | null;
   /** JSON text of the snapshots, as stored. */
   first_snapshot: string;
   last_snapshot: string;

@@ -43,8 +43,10 @@ const TROUBLE: NoticeEvent[] = ["opened", "flapping", "settled", "reminder"];
  */
 export function gate(f: GateFacts): Gate {
   if (f.event === "blind" || f.event === "acked" || f.event === "snoozed") return { type: "inbox", why: "quiet_event" };
-  if (f.event === "test" || f.event === "summary" || f.event === "digest") return { type: "push" };
+  if (f.event === "budget" && f.severity === "info") return { type: "inbox", why: "quiet_event" };
+  if (f.event === "test") return { type: "push" };
   if (f.muted_until !== null && f.muted_until > f.now) return { type: "inbox", why: "muted" };
+  if (f.event === "summary" || f.event === "digest") return { type: "push" };
   if (f.event === "recovered" && !f.incident_was_pushed) return { type: "inbox", why: "never_pushed" };
   if (f.digest && f.severity !== "critical") return { type: "inbox", why: "digest" };
   if (f.event === "opened" && !f.rehearsal && f.last_sent_at !== null) {

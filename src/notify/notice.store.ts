@@ -35,7 +35,7 @@ export async function findNotice(db: D1Database, id: string, wakeId: string | nu
 export async function insertNotice(
   db: D1Database,
   n: Notice,
-  wakeId: string | null,
+  of: { key: string | null; wake_id: string | null },
   now: number,
   audit: AuditRow,
 ): Promise<void> {
@@ -45,13 +45,13 @@ export async function insertNotice(
         `INSERT INTO notice (id, wake_id, incident_id, target_id, event, severity, title, body, rehearsal, created_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
-      .bind(n.id, wakeId, n.incident_id, n.target_id, n.event, n.severity, n.title, n.body, n.rehearsal ? 1 : 0, now),
+      .bind(n.id, of.key, n.incident_id, n.target_id, n.event, n.severity, n.title, n.body, n.rehearsal ? 1 : 0, now),
     db
       .prepare(
         `INSERT INTO notice_attempt (notice_id, incident_id, wake_id, channel, n, state, started_at, finished_at)
          VALUES (?1, ?2, ?3, 'inbox', 1, 'sent', ?4, ?4)`,
       )
-      .bind(n.id, n.incident_id, wakeId, now),
+      .bind(n.id, n.incident_id, of.wake_id, now),
     auditStatement(db, audit),
   ]);
 }
@@ -166,6 +166,9 @@ const noticeSchema = z.object({
     "summary",
     "digest",
     "test",
+    "explained",
+    "approval",
+    "fix",
   ]),
   severity: z.enum(["critical", "warning", "info"]),
   title: z.string(),
@@ -216,7 +219,9 @@ export async function saveRoot(
 }
 
 const FACTS = `id, target_id, target_name, kind, category, severity, title, detail, rehearsal, first_bad_at, opened_at,
-  confirmed_by, acked_at, acked_by, snooze_until, resolved_at, resolution, flapping, cost_usd, first_snapshot, last_snapshot`;
+  confirmed_by, acked_at, acked_by, snooze_until, resolved_at, resolution, flapping, cost_usd, first_snapshot, last_snapshot,
+  (SELECT json_object('url', json_extract(a.request, '$.url'), 'by', a.by) FROM autofix a
+   WHERE a.incident_id = incident.id AND a.outcome = 'recovered' LIMIT 1) AS fix`;
 
 type FactsRow = Omit<IncidentFacts, "rehearsal" | "flapping"> & { rehearsal: number; flapping: number };
 

@@ -50,7 +50,11 @@ export function composeIncident(input: IncidentInput): Notice {
 
 /** "■ Down: x" → "■ Rehearsal, down: x": the mark stands before anything that may be cut off. */
 const mark = (head: string): string =>
-  head.replace(/^(\S) (\S)/, (_, sign: string, first: string) => `${sign} Rehearsal, ${first.toLowerCase()}`);
+  // "OK" stays as it is; only an ordinary word loses its capital.
+  head.replace(/^(\S) (\S)(?=(.?))/, (_, sign: string, first: string, second: string) => {
+    const word = second === second.toLowerCase() ? first.toLowerCase() : first;
+    return `${sign} Rehearsal, ${word}`;
+  });
 
 function words(event: IncidentEvent, f: IncidentFacts, at: number, investigating: boolean) {
   const state = stateOf(f);
@@ -127,10 +131,20 @@ function recovered(f: IncidentFacts, at: number) {
     head: `● ${what}: ${name}, ${state.lasted} ${down}`,
     sentences: [
       `${sentence(`Was: ${whatOf(f)}`)} ${span}.`,
+      fixedBy(f),
       f.acked_by ? `${by(f)}.` : "",
       f.cost_usd > 0 ? `Cost ${money(f.cost_usd)}.` : "",
     ],
   };
+}
+
+/** "Started by Reveille, approved by ana." when a fix was seen to work. */
+function fixedBy(f: IncidentFacts): string {
+  if (!f.fix) return "";
+  const fix = JSON.parse(f.fix) as { url: string; by: string | null };
+  const done = fix.url.endsWith("/start") ? "Started" : "Restarted";
+  const who = fix.by === null || fix.by === "auto" ? "" : `, approved by ${clipWords(plain(fix.by), 40)}`;
+  return `${done} by Reveille${who}.`;
 }
 
 const by = (f: IncidentFacts): string => `Acked by ${plain(f.acked_by ?? "someone")}`;
@@ -212,13 +226,19 @@ export function composeBlind(input: BlindInput): Notice {
 export function composeSummary(input: Frame & { incidents: IncidentFacts[] }): Notice {
   const url = `${input.publicUrl}/incidents`;
   const rows = worstFirst(input.incidents);
+  const over = rows.length > 0 && rows.every((f) => f.resolved_at !== null);
   const bad = rows.some((f) => f.severity === "critical");
   const names = rows.map((f) => plain(f.target_name));
   const marked = rows.length > 0 && rows.every((f) => f.rehearsal) ? "Rehearsal, " : "";
   return {
-    ...general(input, "summary", bad ? "critical" : "warning"),
-    title: clipWords(`${bad ? "■" : "▲"} ${marked}${rows.length} incidents at once: ${names.join(", ")}`, TITLE_MAX),
-    body: list(rows, input.at, url, ["They opened within a short time and are told in one notice."]),
+    ...general(input, "summary", over ? "info" : bad ? "critical" : "warning"),
+    title: clipWords(
+      `${over ? "●" : bad ? "■" : "▲"} ${marked}${rows.length} incidents ${over ? "over" : "at once"}: ${names.join(", ")}`,
+      TITLE_MAX,
+    ),
+    body: list(rows, input.at, url, [
+      `They ${over ? "are over" : "came"} within a short time and are told in one notice.`,
+    ]),
     url,
     rehearsal: marked !== "",
   };

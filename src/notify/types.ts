@@ -15,7 +15,12 @@ export type NoticeEvent =
   | "blind"
   | "summary"
   | "digest"
-  | "test";
+  | "budget"
+  | "test"
+  | "explained"
+  | "approval"
+  | "fix"
+  | "answer";
 
 /** A notice in words; each channel only formats it. Limits: title ≤ 80 characters, body ≤ 400 (operator-experience §3). */
 export interface Notice {

@@ -2,12 +2,14 @@ import { DAY } from "../kernel/clock";
 import { all, marks } from "../kernel/d1";
 import { newId } from "../kernel/ids";
 import { createActions } from "./actions";
+import { budgetPayload, composeBudget } from "./budget-notice";
 import type { IncidentEvent } from "./facts";
 import { BURST_WINDOW } from "./gate";
 import { composeBlind, composeDigest, composeIncident, composeSummary } from "./notice";
 import { readFacts } from "./notice.store";
 import type { Notice, NoticeEvent } from "./types";
 import { SWEEP_GRACE, type WakeDeps } from "./wake";
+import { willInvestigate } from "./wake.close";
 import type { WakeWork } from "./wake.store";
 
 /** From a wake to its words, and from many wakes to one summary. */
@@ -24,13 +26,22 @@ export async function compose(deps: WakeDeps, wake: WakeWork, push: boolean): Pr
     return composeSummary({ ...frame, incidents: await readFacts(db, await foldedIncidents(db, wake.wake_id)) });
   }
   if (wake.event === "digest") {
-    const since = at - DAY;
+    // From digest to digest, so that what came while this one was late is in the next one, and in no other.
+    const before = await db
+      .prepare(
+        "SELECT MAX(created_at) AS at FROM wake WHERE event = 'digest' AND wake_id <> ? AND created_at BETWEEN ? AND ?",
+      )
+      .bind(wake.wake_id, wake.created_at - 2 * DAY, wake.created_at)
+      .first<{ at: number | null }>();
+    const since = before?.at ?? wake.created_at - DAY;
     const rows = await all<{ incident_id: string }>(
       db
         .prepare(
-          "SELECT DISTINCT incident_id FROM wake WHERE created_at >= ? AND event = 'opened' AND dm_status = 'suppressed' LIMIT 50",
+          `SELECT DISTINCT incident_id FROM wake
+           WHERE created_at >= ? AND done_at >= ? AND done_at < ? AND event = 'opened' AND dm_status = 'suppressed' LIMIT 100`,
         )
-        .bind(since),
+        // Held back counts when it is decided, which may be after it was created.
+        .bind(since - DAY, since, wake.created_at),
     );
     const facts = await readFacts(
       db,
@@ -39,12 +50,14 @@ export async function compose(deps: WakeDeps, wake: WakeWork, push: boolean): Pr
     return facts.length > 0 ? composeDigest({ ...frame, incidents: facts, since }) : null;
   }
   if (wake.event === "blind") return composeBlindWake(deps, wake, frame);
+  if (wake.event === "budget") return composeBudget({ ...frame, ...budgetPayload.parse(JSON.parse(wake.payload)) });
   if (wake.incident_id === null) return null;
   const [facts] = await readFacts(db, [wake.incident_id]);
   if (!facts) return null;
   const asks = push && facts.resolved_at === null && ASKS.includes(wake.event);
   const actions = asks ? await createActions(db, wake.incident_id, at) : [];
-  return composeIncident({ ...frame, event: wake.event as IncidentEvent, facts, actions });
+  const investigating = push && facts.resolved_at === null && willInvestigate(deps, wake.event);
+  return composeIncident({ ...frame, event: wake.event as IncidentEvent, facts, actions, investigating });
 }
 
 async function composeBlindWake(

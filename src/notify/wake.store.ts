@@ -75,12 +75,13 @@ export const finish = (
     )
     .bind(end.stage, end.dm_status, end.reasoning_error ?? null, now, wakeId, claimant);
 
-/** Undone wakes of the same incident that came before `version`: they are told first. */
+/** Wakes of the same incident that came before `version` and are not told yet: they are told first. */
 export const earlierWakes = (db: D1Database, incidentId: string, version: number): Promise<{ wake_id: string }[]> =>
   all<{ wake_id: string }>(
     db
       .prepare(
-        "SELECT wake_id FROM wake WHERE incident_id = ? AND incident_version < ? AND done_at IS NULL ORDER BY incident_version",
+        `SELECT wake_id FROM wake WHERE incident_id = ? AND incident_version < ? AND done_at IS NULL AND plain_noticed_at IS NULL
+         ORDER BY incident_version`,
       )
       .bind(incidentId, version),
   );
@@ -133,3 +134,56 @@ export const noteSent = (db: D1Database, wake: WakeWork, now: number): D1Prepare
        ON CONFLICT (target_id, category) DO UPDATE SET sent_at = ?3, wake_id = ?4`,
     )
     .bind(wake.target_id, wake.category, now, wake.wake_id);
+
+/** What came of a wake's plain notice: its status, the channel that took it, and why it was not pushed. */
+export async function plainResult(
+  db: D1Database,
+  wakeId: string,
+): Promise<{ dm: "sent" | "failed_send" | "suppressed" | null; channel: string | null; skipped: string | null }> {
+  const row = await db
+    .prepare(
+      `SELECT n.dm_status AS dm,
+         (SELECT channel FROM notice_attempt WHERE notice_id = n.id AND state = 'sent' ORDER BY (channel = 'inbox') LIMIT 1) AS channel,
+         (SELECT error FROM notice_attempt WHERE notice_id = n.id AND state = 'suppressed' LIMIT 1) AS skipped
+       FROM notice n WHERE n.wake_id = ?`,
+    )
+    .bind(wakeId)
+    .first<{ dm: "sent" | "failed_send" | "suppressed" | null; channel: string | null; skipped: string | null }>();
+  return row ?? { dm: null, channel: null, skipped: null };
+}
+
+/**
+ * The row before the call (design §5): from here on nobody calls for this wake again. False: it is in other hands by now, and
+ * the caller must not call.
+ */
+export async function markReserved(
+  db: D1Database,
+  wakeId: string,
+  claimant: string,
+  now: number,
+  leaseUntil: number,
+): Promise<boolean> {
+  const done = await db
+    .prepare(
+      `UPDATE wake SET stage = 'reserved', reserved_at = ?1, lease_until = ?2, next_at = MAX(next_at, ?2)
+       WHERE wake_id = ?3 AND claimed_by = ?4 AND stage = 'plain_noticed' AND done_at IS NULL`,
+    )
+    .bind(now, leaseUntil, wakeId, claimant)
+    .run();
+  return (done.meta.changes ?? 0) > 0;
+}
+
+/** The answer is in; goes into the batch that stores it. */
+export const markInvestigated = (
+  db: D1Database,
+  wakeId: string,
+  claimant: string,
+  now: number,
+  error: string | null,
+): D1PreparedStatement =>
+  db
+    .prepare(
+      `UPDATE wake SET stage = 'investigated', investigated_at = ?, reasoning_error = ?
+       WHERE wake_id = ? AND claimed_by = ? AND stage IN ('plain_noticed', 'reserved') AND done_at IS NULL`,
+    )
+    .bind(now, error, wakeId, claimant);

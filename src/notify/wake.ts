@@ -1,9 +1,9 @@
-import { auditStatement } from "../audit";
 import { newId } from "../kernel/ids";
 import type { Runtime } from "../kernel/runtime";
-import { type DeliverResult, deliver } from "./deliver";
+import { deliver } from "./deliver";
 import { BURST_WINDOW, type Gate, gate } from "./gate";
-import { compose, fold, shareThread } from "./wake.compose";
+import { close, resumeTold } from "./wake.close";
+import { compose, fold } from "./wake.compose";
 import {
   claim,
   earlierWakes,
@@ -24,6 +24,12 @@ export interface WakeDeps {
   muted_until: number | null;
   /** Queues a wake made here (a summary). */
   send(wakeId: string, delayMs: number): Promise<void>;
+  /** The queue of what may wait for a model. */
+  reasoning: {
+    /** An engine is configured: told wakes that are worth it go there. */
+    configured: boolean;
+    send(wakeId: string): Promise<void>;
+  };
 }
 
 /** What the queue consumer does with the message. `retry_at` is Reveille time. */
@@ -35,6 +41,8 @@ const LEASE_WALL = 45_000;
 export const SWEEP_GRACE = 60_000;
 /** A recovery waits this long for the wake it follows when that one is in other hands. */
 const BEHIND = 5_000;
+/** Events that start the cooldown of their target and category. */
+const COOLS = ["opened", "raised", "flapping", "settled", "reminder"];
 
 export const leaseOf = (runtime: Runtime): number => LEASE_WALL * runtime.clock.rate;
 
@@ -45,6 +53,10 @@ export async function processWake(deps: WakeDeps, wakeId: string, depth = 0): Pr
   const claimant = newId(now);
   const wake = await claim(db, wakeId, claimant, now, leaseOf(runtime));
   if (!wake) return { done: true };
+  if (wake.stage !== "claimed") {
+    await resumeTold(deps, wake, claimant);
+    return { done: true };
+  }
   const before = depth === 0 ? await tellEarlier(deps, wake) : null;
   if (before !== null) return giveBack(deps, wake, claimant, before, "waits for an earlier wake of this incident");
   const rows = await gateRows(db, wake, Math.floor(wake.created_at / BURST_WINDOW) * BURST_WINDOW);
@@ -85,7 +97,7 @@ async function tellEarlier(deps: WakeDeps, wake: WakeWork): Promise<number | nul
   for (const earlier of await earlierWakes(deps.db, wake.incident_id, wake.incident_version)) {
     const result = await processWake(deps, earlier.wake_id, 1);
     const left = await deps.db
-      .prepare("SELECT deferred_until FROM wake WHERE wake_id = ? AND done_at IS NULL")
+      .prepare("SELECT deferred_until FROM wake WHERE wake_id = ? AND done_at IS NULL AND plain_noticed_at IS NULL")
       .bind(earlier.wake_id)
       .first<{ deferred_until: number | null }>();
     // A deferred page does not hold up a raise: that one passes every cooldown.
@@ -106,11 +118,20 @@ async function giveBack(
   return { done: false, retry_at: retryAt };
 }
 
+/** Why something stays in the inbox, in the words of the inbox page. */
+const WHY: Record<Extract<Gate, { type: "inbox" }>["why"], string> = {
+  muted: "muted",
+  digest: "kept for the daily digest",
+  debounced: "told a short while ago, and over since",
+  quiet_event: "the first message of the thread shows it",
+  never_pushed: "its fault was not pushed either",
+};
+
 async function tell(deps: WakeDeps, wake: WakeWork, claimant: string, decision: Gate): Promise<WakeResult> {
   const { db, runtime } = deps;
   const folded = decision.type === "fold" ? await fold(deps, wake) : null;
   const push = decision.type === "push" || (decision.type === "fold" && folded === null);
-  const why = decision.type === "inbox" ? decision.why : folded !== null ? "told in a summary" : undefined;
+  const why = decision.type === "inbox" ? WHY[decision.why] : folded !== null ? "told in a summary" : undefined;
   const notice = await compose(deps, wake, push);
   const now = runtime.clock.now();
   if (notice === null) {
@@ -124,73 +145,11 @@ async function tell(deps: WakeDeps, wake: WakeWork, claimant: string, decision: 
     ...(why === undefined ? {} : { reason: why }),
   });
   if (!result.done) return giveBack(deps, wake, claimant, result.retry_at, "a channel did not take it yet");
-  await markPlainNoticed(db, wake.wake_id, claimant, runtime.clock.now()).run();
-  await close(deps, wake, claimant, result, push);
+  const cools = push && result.dm === "sent" && COOLS.includes(wake.event);
+  await db.batch([
+    markPlainNoticed(db, wake.wake_id, claimant, runtime.clock.now()),
+    ...(cools ? [noteSent(db, wake, runtime.clock.now())] : []),
+  ]);
+  await close(deps, wake, claimant, { dm: result.dm, channel: result.channel, skipped: why ?? null });
   return { done: true };
-}
-
-/** Events that start the cooldown of their target and category. */
-const COOLS = ["opened", "raised", "flapping", "settled", "reminder"];
-/** Events after which reasoning would look into it. */
-const INVESTIGATED = ["opened", "raised", "settled"];
-
-/** The last stage. While no engine is configured, that is the reason kept in the row (`kora-watch.md` §6). */
-async function close(
-  deps: WakeDeps,
-  wake: WakeWork,
-  claimant: string,
-  result: Extract<DeliverResult, { done: true }>,
-  pushed: boolean,
-): Promise<void> {
-  const { db, runtime } = deps;
-  const now = runtime.clock.now();
-  const investigable = INVESTIGATED.includes(wake.event) && result.dm !== "suppressed";
-  const reasoning_error = investigable ? "unconfigured" : null;
-  const dm_status = !investigable
-    ? result.dm
-    : result.dm === "sent"
-      ? "engine_unavailable_fallback"
-      : "engine_unavailable_failed_send";
-  const statements = [
-    finish(db, wake.wake_id, claimant, now, { stage: "noticed", dm_status, reasoning_error }),
-    ...(pushed && result.dm === "sent" && COOLS.includes(wake.event) ? [noteSent(db, wake, now)] : []),
-  ];
-  if (INVESTIGATED.includes(wake.event)) {
-    const payload = JSON.parse(wake.payload) as { probe: string };
-    statements.push(
-      auditStatement(db, {
-        at: now,
-        seam: "probe.investigation_completed",
-        source: "reasoning",
-        session_id: `probe:${payload.probe}:${wake.category}`,
-        incident_id: wake.incident_id,
-        wake_id: wake.wake_id,
-        details: {
-          probe: payload.probe,
-          issue_category: wake.category,
-          severity: wake.severity,
-          model_used: null,
-          input_tokens: 0,
-          output_tokens: 0,
-          cache_creation_input_tokens: 0,
-          cache_read_input_tokens: 0,
-          total_cost_usd: 0,
-          investigation_duration_ms: 0,
-          investigation_summary_text: null,
-          dm_status,
-          autofix_attempted: false,
-          ...(reasoning_error ? { reasoning_error } : {}),
-        },
-      }),
-    );
-  }
-  await db.batch(statements);
-  if (wake.event === "summary") await shareThread(db, wake.wake_id);
-  runtime.log("info", "wake.done", {
-    wake: wake.wake_id,
-    incident: wake.incident_id,
-    event_name: wake.event,
-    dm_status,
-    channel: result.channel,
-  });
 }

@@ -24,6 +24,7 @@ export { countIncidents, countOfTarget, firstTold, othersAt, readOpeningWakes } 
 export { BarePage, Page } from "./layout";
 export { type Around, countStates, filterLines, sortLines, viewOf, withHistory } from "./overview";
 export { AuditPage } from "./pages/audit";
+export { type BudgetData, BudgetPage } from "./pages/budget";
 export { InboxPage } from "./pages/inbox";
 export { IncidentPage } from "./pages/incident";
 export { IncidentsPage, TABS, type Tab } from "./pages/incidents";
@@ -32,10 +33,11 @@ export { type MaintenanceData, MaintenancePage, type WindowForm } from "./pages/
 export { type NewTargetData, NewTargetPage } from "./pages/new-target";
 export { type OverviewData, OverviewPage, type OverviewTargets } from "./pages/overview";
 export { LoginPage, NotFoundPage, ProblemPage } from "./pages/simple";
-export { EnvelopePage, type EnvelopeRow, SwitchboardPage } from "./pages/switchboard";
+export { EnvelopePage, type EnvelopeRow, MODES, SwitchboardPage } from "./pages/switchboard";
 export { RANGES, type Range, type TargetData, TargetPage } from "./pages/target";
 export { DeletePage } from "./pages/target-delete";
 export type { LastLook } from "./pages/target-parts";
+export { bySoonestEnd } from "./pages/waiting";
 export { readShell, versionTag } from "./shell.store";
 export { STATE_WORD, STATES, type State, stateOfStatus } from "./state";
 export { readLastLook, readTargetHistory } from "./target";

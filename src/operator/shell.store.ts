@@ -42,7 +42,8 @@ export async function versionTag(db: D1Database, now: number, seed: string): Pro
       `SELECT (SELECT MAX(id) FROM audit) AS a, (SELECT finished_at FROM cycle WHERE id = 1) AS c,
          (SELECT MAX(id) FROM notice_attempt) AS n, (SELECT SUM(version) FROM target_state) AS s,
          (SELECT COUNT(*) FROM notice WHERE read_at IS NOT NULL) AS r, (SELECT SUM(updated_at % 1000003) FROM target) AS t,
-         (SELECT COUNT(*) FROM wake WHERE done_at IS NULL) AS w, (SELECT MAX(last_at) FROM heartbeat) AS h`,
+         (SELECT COUNT(*) FROM wake WHERE done_at IS NULL) AS w, (SELECT MAX(last_at) FROM heartbeat) AS h,
+         (SELECT MAX(at) FROM cost) AS b`,
     ),
   );
   const finished = row?.["c"] ?? 0;

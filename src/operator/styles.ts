@@ -98,6 +98,8 @@ svg.bar{width:180px;height:28px;display:block}svg.spark{width:120px;height:28px;
 .chart .x{grid-column:2;display:flex;justify-content:space-between}
 .chart .grid{stroke:var(--line);stroke-width:1;fill:none}.chart .p50{stroke:var(--accent);stroke-width:2;fill:none}.chart .p95{stroke:var(--accent);stroke-width:1;fill:none}.chart .area{fill:var(--accent);fill-opacity:.2}.chart .max{stroke:var(--accent);stroke-width:4;stroke-linecap:round;fill:none}
 .chart .inc{fill:var(--down-bg)}.chart .mnt{fill:url(#stripe)}
+.chart .pace{stroke:var(--control);stroke-width:1;stroke-dasharray:6 4;fill:none}.chart .proj{stroke:var(--accent);stroke-width:2;stroke-dasharray:1 4;stroke-linecap:round;fill:none}
+.wide svg.pool{width:100%;max-width:720px;height:40px;display:block}.b-pool{fill:var(--sunken);stroke:var(--control)}.b-spent{fill:var(--accent)}.b-reserved{fill:url(#hatch)}.b-rung{stroke:var(--text);stroke-width:1.5;fill:none}
 .chart details,.chart figcaption{grid-column:1/-1}
 dl{display:grid;grid-template-columns:auto minmax(0,1fr);gap:4px var(--s4);margin:0}dt{color:var(--muted)}dd{margin:0}
 .tabs{display:flex;flex-wrap:wrap;gap:2px;margin:0 0 var(--s3);border-bottom:1px solid var(--line);padding:0;list-style:none}

@@ -23,6 +23,8 @@ function shapeOf(row: TimelineRow): State | null {
 export function storyOf(rows: TimelineRow[], first_bad_at: number): TimelineRow[] {
   return rows.filter((r) => {
     if (r.kind === "look") return r.at === first_bad_at;
+    // What reasoning read on its way is in the rows it cites.
+    if (r.details["seam"] === "reasoning.tool_called") return false;
     // A finished wake is told by its notice, unless it says why nobody reasoned.
     if (r.kind === "wake")
       return r.details["stage"] === "dead" || r.details["done_at"] === null || r.details["reasoning_error"] !== null;

@@ -80,6 +80,8 @@ export interface EngineCall {
   max_steps: number;
   /** Wall ms for all of it; at most 60,000 (`kora-watch.md` §7). */
   timeout_ms: number;
+  /** Sent as `x-request-id`, so that the provider's log and our rows can be joined. */
+  request_id?: string;
 }
 
 /** The one thing investigation, the built-in agent and (later) tier-two trust ask. Never throws. */
@@ -110,6 +112,8 @@ export interface Evidence {
   at: number | null;
   kind: "sample" | "snapshot" | "incident" | "target" | "deploy" | "vendor_status" | "timeline";
   text: string;
+  /** The row of the incident's timeline behind it (L<ms>, A<id>, ...), when there is one. */
+  ref?: string;
 }
 
 /** USD per million tokens. */
@@ -122,7 +126,72 @@ export interface Price {
 
 export type Rung = "normal" | "warn_75" | "downshift_90" | "hard_stop_100";
 
-/** Answer of `Budget.reserve`. */
+/** What a caller asks before it spends. */
+export interface BudgetAsk {
+  call_id: string;
+  route: Route;
+  model: string;
+  /** Price of the largest answer allowed; null = no known price, which refuses. */
+  worst_usd: number | null;
+  incident_id: string | null;
+  /** Reveille time, ms. */
+  at: number;
+}
+
+/**
+ * Answer of `Budget.reserve`. `again`: this call was reserved before, so it may have been made; never make it twice. `busy`: it
+ * will fit when calls that are under way settle for less than their worst case.
+ */
 export type Reserved =
   | { ok: true; call_id: string; rung: Rung; again: boolean }
-  | { ok: false; error: "cost_ladder_halted" | "unpriced_model"; why: string };
+  | { ok: false; error: "cost_ladder_halted" | "unpriced_model"; why: string; busy: boolean };
+
+/** What one route cost; `day` is a true sliding 24 h. */
+export interface RouteSpend {
+  day: { usd: number; calls: number };
+  month: { usd: number; calls: number };
+  /** Most it may cost within 24 h, or null. */
+  cap_usd: number | null;
+}
+
+/** The budget at a moment. All money is USD. */
+export interface BudgetState {
+  at: number;
+  /** UTC month, `2026-11`. */
+  month: string;
+  resets_at: number;
+  pool: number;
+  spent: number;
+  /** Taken out for calls that are not settled yet. */
+  reserved: number;
+  left: number;
+  /** Spent share of the pool; at least 1 once a call was refused because too little is left. */
+  share: number;
+  rung: Rung;
+  calls: number;
+  by_route: Partial<Record<Route, RouteSpend>>;
+}
+
+/** A reservation whose call never came back: settled from its cost row, or counted in full after 24 h. */
+export interface Leftover {
+  call_id: string;
+  at: number;
+  route: Route;
+  model: string;
+  incident_id: string | null;
+  reserved_usd: number;
+  /** 24 h have passed: the budget counts it as spent. */
+  lost: boolean;
+}
+
+/** The Budget object as reasoning sees it (`durable-objects/budget.do.ts`). */
+export interface BudgetPort {
+  reserve(ask: BudgetAsk): Promise<Reserved>;
+  /** `usd` null keeps the reserved sum as spent: the provider may have billed it. A second settle never lowers the first. */
+  settle(call_id: string, usd: number | null, at: number): Promise<void>;
+  state(at: number): Promise<BudgetState>;
+  leftovers(at: number): Promise<Leftover[]>;
+  /** Shares (50, 75, 90, 100 %) reached this month that nobody was told of yet. */
+  crossed(at: number): Promise<number[]>;
+  told(at: number, threshold: number): Promise<void>;
+}

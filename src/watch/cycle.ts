@@ -1,15 +1,16 @@
+import * as z from "zod";
 import { MINUTE, SECOND } from "../kernel/clock";
 import { commit } from "../kernel/d1";
 import { describe } from "../kernel/errors";
 import type { Runtime } from "../kernel/runtime";
 import { dueTargets, isNews, overdue, SHARD_SIZE, shards } from "./due";
-import { fresh, step } from "./incident";
+import { CLOCK_BACK, fresh, type Machine, step } from "./incident";
 import { activeAt } from "./maintenance";
 import { readLiveWindows } from "./maintenance.store";
 import { policyOf } from "./policy";
 import { packStatement } from "./sample.store";
 import { type Looked, runShard } from "./shard";
-import { readDueRows, readStates, readTargetsByNum, saveFirstLook } from "./target.store";
+import { readDueRows, readStates, readTargetsByNum, saveFirstLooks } from "./target.store";
 import type { Snapshot } from "./types";
 import { readCycle } from "./watcher";
 
@@ -39,8 +40,9 @@ export interface CycleResult {
 }
 
 /**
- * One tick of the watch (design §4.3): takes the lease, picks what is due since the last tick, looks in place or hands out
- * shards. Duplicate and overlapping ticks do nothing. `tickAt` is Reveille time, ms.
+ * One tick of the watch (design §4.3): takes the lease, picks what is due since the last tick that was done, looks in place or
+ * hands out shards. Duplicate and overlapping ticks do nothing; what a tick that died left undone is due again in the next.
+ * `tickAt` is Reveille time, ms.
  */
 export async function runCycle(deps: CycleDeps, tickAt: number): Promise<CycleResult> {
   const { db, runtime } = deps;
@@ -49,7 +51,11 @@ export async function runCycle(deps: CycleDeps, tickAt: number): Promise<CycleRe
   const tick = Math.floor(tickAt / MINUTE) * MINUTE;
   const before = await readCycle(db);
   const none: CycleResult = { ran: false, due: 0, shards: 0, rows: 0, news: 0, ms: 0, lost_shards: 0 };
-  if (!before || before.tick_at >= tick || before.lease_until > clock.now()) {
+  const now = clock.now();
+  // A last tick or a lease this far ahead is of a clock that was set back: waiting for it would be blindness.
+  const wasSetBack = before !== null && before.tick_at > tick + CLOCK_BACK;
+  const isHeld = before !== null && before.lease_until > now && before.lease_until <= now + LEASE;
+  if (!before || (before.tick_at >= tick && !wasSetBack) || isHeld) {
     log("warn", "cycle.skipped", {
       tick,
       last_tick: before?.tick_at ?? null,
@@ -57,16 +63,22 @@ export async function runCycle(deps: CycleDeps, tickAt: number): Promise<CycleRe
     });
     return none;
   }
+  // The tick itself is written at the end: one that dies on the way must not count as done.
+  const until = now + LEASE;
   const lease = await db
-    .prepare("UPDATE cycle SET tick_at = ?, lease_until = ? WHERE id = 1 AND tick_at = ?")
-    .bind(tick, clock.now() + LEASE, before.tick_at)
+    .prepare("UPDATE cycle SET lease_until = ? WHERE id = 1 AND tick_at = ? AND lease_until = ?")
+    .bind(until, before.tick_at, before.lease_until)
     .run();
   if (lease.meta.changes === 0) return none;
 
   const rows = await readDueRows(db);
-  const due = dueTargets(rows, before.tick_at, tick);
-  for (const lost of overdue(rows, clock.now(), OVERDUE))
-    await deps.rearm(lost.id).catch((e) => log("error", "cycle.rearm_failed", { target: lost.id, error: describe(e) }));
+  const due = dueTargets(rows, wasSetBack ? 0 : before.tick_at, tick);
+  // All at once: one object that hangs must not keep the looks of everything else waiting.
+  const rearmed = Promise.all(
+    overdue(rows, now, OVERDUE).map((lost) =>
+      deps.rearm(lost.id).catch((e) => log("error", "cycle.rearm_failed", { target: lost.id, error: describe(e) })),
+    ),
+  );
 
   let written = lease.meta.rows_written ?? 0;
   let news = 0;
@@ -79,14 +91,16 @@ export async function runCycle(deps: CycleDeps, tickAt: number): Promise<CycleRe
     const messages = parts.map((nums, shard) => ({ cycle_at: tick, shard, nums }));
     for (let i = 0; i < messages.length; i += 100) await deps.sendShards(messages.slice(i, i + 100));
   }
+  await rearmed;
   const lost_shards = await lostShards(db, before.tick_at, before.shards);
   const inPlace = due.length <= SHARD_SIZE;
   const ms = clock.wall() - started;
   const end = await db
     .prepare(
-      "UPDATE cycle SET lease_until = 0, finished_at = ?, due = ?, shards = ?, ms = ?, rows_written = ? WHERE id = 1",
+      `UPDATE cycle SET tick_at = ?1, lease_until = CASE lease_until WHEN ?2 THEN 0 ELSE lease_until END, finished_at = ?3,
+         due = ?4, shards = ?5, ms = ?6, rows_written = ?7 WHERE id = 1 AND (tick_at < ?1 OR tick_at = ?8)`,
     )
-    .bind(clock.now(), due.length, inPlace ? 0 : parts.length, ms, written + 1)
+    .bind(tick, until, clock.now(), due.length, inPlace ? 0 : parts.length, ms, written + 1, before.tick_at)
     .run();
   written += end.meta.rows_written ?? 0;
   const result = {
@@ -111,6 +125,13 @@ async function lostShards(db: D1Database, tick: number, expected: number): Promi
     .first<{ n: number }>();
   return Math.max(0, expected - (row?.n ?? 0));
 }
+
+/** One message of queue `probe`: what `sendShards` hands over. */
+export const shardMessage = z.object({
+  cycle_at: z.int(),
+  shard: z.int().min(0),
+  nums: z.array(z.int()).max(SHARD_SIZE),
+});
 
 /** A shard message that waited this long is dropped: its look would be filed under a minute long past. */
 export const SHARD_TOO_OLD = 5 * MINUTE;
@@ -148,13 +169,16 @@ export async function lookAndPack(
   const samples = looked.map((l) => ({ num: l.target.num, snapshot: l.snapshot, maintenance: isPlanned(l) }));
   const { rows } = await commit(db, [
     packStatement(db, { cycleAt, shard, samples }),
-    ...looked.filter(isFirst).map((l) => firstLook(deps, l)),
+    ...firstLooks(deps, looked.filter(isFirst)),
   ]);
   return { rows, news };
 }
 
-function firstLook({ db, runtime }: CycleDeps, { target, snapshot }: Looked): D1PreparedStatement {
-  const look = { type: "look", snapshot, severity: "info", maintenance: false, new_id: "" } as const;
-  const { machine } = step(fresh(target.created_at), look, policyOf(target, runtime.config));
-  return saveFirstLook(db, target.id, machine);
+function firstLooks({ db, runtime }: CycleDeps, looked: Looked[]): D1PreparedStatement[] {
+  if (looked.length === 0) return [];
+  const machines = looked.map(({ target, snapshot }): { id: string; machine: Machine } => {
+    const look = { type: "look", snapshot, severity: "info", maintenance: false, new_id: "" } as const;
+    return { id: target.id, machine: step(fresh(target.created_at), look, policyOf(target, runtime.config)).machine };
+  });
+  return [saveFirstLooks(db, machines)];
 }

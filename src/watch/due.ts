@@ -1,6 +1,6 @@
-import { MINUTE } from "../kernel/clock";
+import { HOUR, MINUTE } from "../kernel/clock";
 import { hash32 } from "../kernel/ids";
-import { verdict } from "./incident";
+import { MAX_WIDEN, verdict } from "./incident";
 import type { DueRow } from "./target.store";
 import type { Snapshot } from "./types";
 
@@ -26,7 +26,8 @@ export function nextDue(id: string, every_s: number, not_before: number | null, 
 export function dueTargets(rows: DueRow[], previous: number, at: number): DueRow[] {
   return rows.filter((r) => {
     if (r.paused || r.phase !== "steady") return false;
-    if (r.not_before !== null && r.not_before > at) return false;
+    // Further ahead than a widened interval reaches: set before the clock was set back.
+    if (r.not_before !== null && r.not_before > at && r.not_before <= at + MAX_WIDEN) return false;
     if (previous === 0 || r.reason === "not_looked_yet") return true;
     // A widened interval that ended since the last tick is due even when its slot is not.
     if (r.not_before !== null && r.not_before > previous) return true;
@@ -57,7 +58,15 @@ export function isNews(
   return state.phase !== "steady" || state.status !== look.status || state.reason !== look.reason;
 }
 
-/** An object that should have looked by now and has not: its alarm chain is lost. */
+/** No object plans its next look further ahead (a re-check may be configured up to an hour). */
+export const FARTHEST_LOOK = 2 * HOUR;
+
+/**
+ * An object that should have looked by now and has not, or that has no look planned although nobody else looks, or one that
+ * lies ahead of a clock that was set back: its alarm chain is lost.
+ */
 export function overdue(rows: DueRow[], at: number, grace: number): DueRow[] {
-  return rows.filter((r) => r.next_look_at !== null && r.next_look_at < at - grace);
+  return rows.filter((r) =>
+    r.next_look_at === null ? r.phase !== "steady" : r.next_look_at < at - grace || r.next_look_at > at + FARTHEST_LOOK,
+  );
 }

@@ -1,8 +1,8 @@
 export { type BeatTokenTarget, beatToken, readBeatToken } from "./beat-url";
 export { issueOf } from "./classify";
 export { plan, RESEND_AFTER, sessionId } from "./commit";
-export { type CycleDeps, type CycleResult, lookAndPack, runCycle, SHARD_TOO_OLD } from "./cycle";
-export { nextDue } from "./due";
+export { type CycleDeps, type CycleResult, lookAndPack, runCycle, SHARD_TOO_OLD, shardMessage } from "./cycle";
+export { FARTHEST_LOOK, nextDue } from "./due";
 export { envelopeOf, isEnvelopeEnabled } from "./envelopes";
 export { type Beat, type BeatKind, readBeat, recordBeat } from "./heartbeat.store";
 export { type Hour, latestSamples, readDays, readHours, type Series, targetSeries } from "./history.store";
@@ -14,6 +14,7 @@ export type { MaintenanceWindow, NewWindow, Occurrence } from "./maintenance";
 export { activeAt, needsConfirm, nextOccurrences, occurrenceAt, windowInput } from "./maintenance";
 export { createWindow, endWindow, extendWindow, listWindows, readLiveWindows, reopenWindow } from "./maintenance.store";
 export { policyOf } from "./policy";
+export { authorization as flyAuthorization, machine as flyMachine, roleOf as flyRole } from "./probes/fly.probe";
 export { bindingsOf } from "./probes/setup";
 export { rehearsed, unchanged } from "./rehearsal";
 export {
@@ -32,6 +33,7 @@ export { RULES, type RuleFacts, readCounts, ruleSnapshot } from "./rules";
 export { lastPacked, type Sample } from "./sample.store";
 export { sweepWakes } from "./sweep";
 export { applyPatch, OPEN, type Switches, type SwitchPatch, switchesSchema, switchPatch, UNREADABLE } from "./switches";
+export { flyConfig } from "./target.config";
 export {
   hostsOf,
   idFromName,
@@ -49,6 +51,7 @@ export {
   lostRace,
   muteTarget,
   type NewTarget,
+  pauseTarget,
   readState,
   readStates,
   readTarget,

@@ -91,6 +91,12 @@ export function ruleSnapshot(rule: string, facts: RuleFacts): Snapshot {
   };
 }
 
+/**
+ * Counts go over the newest rows of their seam only: the audit table keeps everything, limits are far below this, and a scan of
+ * a year of rows every three minutes would be billed.
+ */
+const COUNT_MAX = 1_000;
+
 /** Reads the counted facts of the last 24 h in one round trip. */
 export async function readCounts(
   db: D1Database,
@@ -99,14 +105,20 @@ export async function readCounts(
   const since = now - DAY;
   const [dead, denied, reasoning, failed, alarm] = await db.batch<{ n: number | null }>([
     db.prepare("SELECT COUNT(*) AS n FROM dead_letter WHERE created_at >= ? AND replayed_at IS NULL").bind(since),
-    db.prepare("SELECT COUNT(*) AS n FROM audit WHERE seam = 'capability.denied' AND emitted_at >= ?").bind(since),
     db
       .prepare(
-        `SELECT COUNT(*) AS n FROM audit WHERE seam = 'probe.investigation_completed' AND emitted_at >= ?
-           AND json_extract(details, '$.reasoning_error') IS NOT NULL
+        `SELECT COUNT(*) AS n FROM (SELECT emitted_at FROM audit WHERE seam = 'capability.denied' ORDER BY id DESC LIMIT ?)
+         WHERE emitted_at >= ?`,
+      )
+      .bind(COUNT_MAX, since),
+    db
+      .prepare(
+        `SELECT COUNT(*) AS n FROM (
+           SELECT emitted_at, details FROM audit WHERE seam = 'probe.investigation_completed' ORDER BY id DESC LIMIT ?)
+         WHERE emitted_at >= ? AND json_extract(details, '$.reasoning_error') IS NOT NULL
            AND json_extract(details, '$.reasoning_error') <> 'unconfigured'`,
       )
-      .bind(since),
+      .bind(COUNT_MAX, since),
     db
       .prepare("SELECT COUNT(*) AS n FROM notice_attempt WHERE state IN ('failed', 'unknown') AND started_at >= ?")
       .bind(since),

@@ -77,12 +77,31 @@ function urlProblem(text: string): string | null {
   if (url.protocol !== "https:" && url.protocol !== "http:") return `must be http or https, not "${url.protocol}"`;
   if (url.username || url.password)
     return "must not carry a user name or password; put the secret into a binding and name it in `credentials`";
+  if (/^[a-z]+:\/\/[^/?#]*\{\{/i.test(text)) return "may name a {{role}} in its path or query only";
+  // A stored URL is shown on pages and in the API.
+  for (const [name, value] of url.searchParams)
+    if (secretName(name) && value !== "" && rolesIn(value).length === 0)
+      return `carries a secret in "${clip(name, 40)}"; write {{token}} in its place and name the binding in \`credentials\`, e.g. {"token": "WATCH_CHECKOUT_TOKEN"}`;
   return null;
 }
+
+/** Does a header or query parameter of this name carry a secret by its nature? Words are cut at `-`, `_`, `.` and humps. */
+function secretName(name: string): boolean {
+  const words = name
+    .replace(/([a-z0-9])([A-Z])/g, "$1-$2")
+    .toLowerCase()
+    .split(/[^a-z0-9]+/);
+  return words.some((w) => SECRET_WORD.test(w));
+}
+const SECRET_WORD =
+  /^(auth|authorization|authentication|cookie|jwt|key|apikey|accesskey|secret|clientsecret|token|accesstoken|authtoken|apitoken|pass|passwd|password|pwd|credentials?|sig|signature|bypass)$/;
 
 const slug = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'must be a plain name of letters, digits, ".", "_", "-"');
+
+/** The vendor's public status page (Statuspage form); an investigation quotes its one line. */
+const status_url = apiUrl.optional();
 
 /** A supabase.com project URL unless the operator gives one (custom domain, self-hosted). */
 export const supabaseConfig = z
@@ -90,23 +109,27 @@ export const supabaseConfig = z
     ref: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, "must be the project reference, e.g. abcdefghijklmnopqrst"),
     url: apiUrl.optional(),
     management_url: apiUrl.default("https://api.supabase.com"),
+    status_url,
   })
   .transform((c) => ({ ...c, url: c.url ?? `https://${c.ref}.supabase.co` }));
 
 export const flyConfig = z.strictObject({
   apps: z.array(slug).min(1, "name at least one app").max(20, "at most 20 apps a target; make a second target"),
   api_url: apiUrl.default("https://api.machines.dev"),
+  status_url,
 });
 
 export const vercelConfig = z.strictObject({
   project_ids: z.array(slug).min(1).max(20).optional(),
   team_id: slug.optional(),
   api_url: apiUrl.default("https://api.vercel.com"),
+  status_url,
 });
 
 export const sentryConfig = z.strictObject({
   org: slug,
   base_url: apiUrl.default("https://sentry.io"),
+  status_url,
   project: slug.optional(),
   environment: slug.optional(),
   user_threshold: z.int().min(0).max(1_000_000).default(1),
@@ -114,12 +137,11 @@ export const sentryConfig = z.strictObject({
 
 export const dopplerConfig = z.strictObject({
   api_url: apiUrl.default("https://api.doppler.com"),
+  status_url,
   hygiene: z.boolean().default(false),
   projects: z.array(slug).min(1).max(10).optional(),
 });
 
-/** Headers that carry a secret by their nature: a literal value would be kept in a row and shown on a page. */
-const SECRET_HEADERS = /^(authorization|proxy-authorization|cookie|(x-)?api-?key|x-auth-token|x-access-token)$/;
 /** Headers that belong to the connection, not to the operator. */
 const FORBIDDEN_HEADERS =
   /^(host|content-length|transfer-encoding|connection|upgrade|te|trailer|keep-alive|cf-.*|x-forwarded-.*)$/;
@@ -138,7 +160,8 @@ const headers = z.record(z.string(), z.string().max(2_000)).superRefine((record,
     if (!/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/.test(name)) issue(name, "is no header name");
     else if (FORBIDDEN_HEADERS.test(name.toLowerCase())) issue(name, "is set by the connection and can't be given");
     else if (!/^[\t\x20-\x7e]*$/.test(value)) issue(name, "may hold printable ASCII only");
-    else if (SECRET_HEADERS.test(name.toLowerCase()) && rolesIn(value).length === 0)
+    // A literal value would be kept in a row and shown on a page.
+    else if (secretName(name) && rolesIn(value).length === 0)
       issue(
         name,
         'carries a secret: write "{{token}}" here and name the binding in `credentials`, e.g. {"token": "WATCH_CHECKOUT_TOKEN"}',

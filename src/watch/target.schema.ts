@@ -105,12 +105,13 @@ const byKind = z.discriminatedUnion("kind", [
   z
     .strictObject({ ...common, kind: z.literal("http"), config: httpConfig, credentials: freeRoles })
     .superRefine((t, ctx) => {
-      for (const [header, value] of Object.entries(t.config.headers))
+      const headers = Object.entries(t.config.headers).map(([name, value]) => ({ path: ["headers", name], value }));
+      for (const { path, value } of [{ path: ["url"], value: t.config.url }, ...headers])
         for (const role of rolesIn(value))
-          if (!(role in t.credentials))
+          if (!Object.hasOwn(t.credentials, role))
             ctx.addIssue({
               code: "custom",
-              path: ["config", "headers", header],
+              path: ["config", ...path],
               message: `uses {{${role}}}, but \`credentials\` has no "${role}"; add {"${role}": "WATCH_..."}`,
             });
     }),
@@ -235,13 +236,13 @@ export function urlsOf(input: TargetInput): { field: string; url: string }[] {
     fields.flatMap((f) => (typeof config[f] === "string" ? [{ field: `config.${f}`, url: config[f] }] : []));
   switch (input.kind) {
     case "supabase":
-      return of(input.config, "url", "management_url");
+      return of(input.config, "url", "management_url", "status_url");
     case "fly":
     case "vercel":
     case "doppler":
-      return of(input.config, "api_url");
+      return of(input.config, "api_url", "status_url");
     case "sentry":
-      return of(input.config, "base_url");
+      return of(input.config, "base_url", "status_url");
     case "http":
       return of(input.config, "url");
     case "tcp":

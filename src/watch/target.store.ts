@@ -129,6 +129,10 @@ export function updateTarget(db: D1Database, id: string, t: NewTarget, at: numbe
     );
 }
 
+/** Stops all looks at a target; its object ignores those under way. */
+export const pauseTarget = (db: D1Database, id: string): D1PreparedStatement =>
+  db.prepare("UPDATE target SET paused = 1 WHERE id = ?").bind(id);
+
 export const muteTarget = (db: D1Database, id: string, until: number | null): D1PreparedStatement =>
   db.prepare("UPDATE target SET muted_until = ? WHERE id = ?").bind(until, id);
 
@@ -199,15 +203,18 @@ export function saveState(db: D1Database, id: string, version: number, m: Machin
 }
 
 /**
- * The state after a target's very first look, when that was healthy: written by the cycle beside its pack, so that a healthy
- * target never needs an object. It writes nothing once an object (or another cycle) has.
+ * The states after the very first looks of targets, when those were healthy: written by the cycle beside its pack, so that a
+ * healthy target never needs an object. One statement for all (queries of an invocation are counted); it writes nothing where
+ * an object (or another cycle) has.
  */
-export function saveFirstLook(db: D1Database, id: string, m: Machine): D1PreparedStatement {
+export function saveFirstLooks(db: D1Database, looks: { id: string; machine: Machine }[]): D1PreparedStatement {
+  const rows = looks.map(({ id, machine: m }) => [id, m.status, m.reason, m.since, JSON.stringify(m)]);
   return db
     .prepare(
-      "UPDATE target_state SET version = 1, status = ?, reason = ?, since = ?, machine = ? WHERE target_id = ? AND version = 0",
+      `UPDATE target_state SET version = 1, status = v.value ->> 1, reason = v.value ->> 2, since = v.value ->> 3, machine = v.value ->> 4
+       FROM json_each(?) v WHERE target_state.target_id = v.value ->> 0 AND target_state.version = 0`,
     )
-    .bind(m.status, m.reason, m.since, JSON.stringify(m), id);
+    .bind(JSON.stringify(rows));
 }
 
 /** True for the error that a lost optimistic lock raises. */

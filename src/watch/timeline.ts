@@ -87,9 +87,16 @@ function sayAudit(a: AuditFact): Said | null {
       return null;
     case "probe.investigation_completed":
       // Without an engine the wake's own row says why; there is nothing more to tell.
-      return d["reasoning_error"]
-        ? null
-        : { kind: "audit", source: "reasoning", sentence: `Investigated by ${String(d["model_used"])}` };
+      if (d["reasoning_error"]) return null;
+      return d["skipped"] || !d["model_used"]
+        ? { kind: "audit", source: "reasoning", sentence: `Not investigated: ${plain(d["skipped"] ?? "not pushed")}` }
+        : {
+            kind: "audit",
+            source: "reasoning",
+            sentence: `Investigated by ${String(d["model_used"])}${d["guess"] ? ": a guess" : ""}`,
+          };
+    case "reasoning.tool_called":
+      return { kind: "audit", source: "reasoning", sentence: `Reasoning read more: ${plain(d["tool"])}` };
     case "probe.state_changed":
       return {
         kind: "state",
@@ -124,8 +131,48 @@ function sayAudit(a: AuditFact): Said | null {
         source: by,
         sentence: d["until"] ? `Snoozed till ${moment(d["until"], a.emitted_at)} by ${by}` : "Snooze ended",
       };
+    case "autofix.proposed":
+    case "autofix.approved":
+    case "autofix.denied":
+    case "autofix.outcome":
+    case "tool.probe_autofix_attempted":
+      return sayFix(a, by);
     default:
       return { kind: "audit", source: a.source ?? "Reveille", sentence: plain(a.seam) };
+  }
+}
+
+/** A fix in the story: asked, answered, run, ended. */
+function sayFix(a: AuditFact, by: string): Said {
+  const d = a.details;
+  // A refused call may have named anything.
+  const id = String(d["target_id"]);
+  const machine = /^[\w-]{1,64}$/.test(id) ? `machine ${id}` : "a machine that can't be";
+  const told = (sentence: string): Said => ({ kind: "audit", source: "envelope", sentence });
+  switch (a.seam) {
+    case "autofix.proposed":
+      return told(
+        d["mode"] === "auto" ? `Fix of ${machine} goes ahead (mode auto)` : `Asked to approve a fix of ${machine}`,
+      );
+    case "autofix.approved":
+      return { kind: "person", source: by, sentence: `Fix of ${machine} approved by ${by}` };
+    case "autofix.denied":
+      return { kind: "person", source: by, sentence: `Fix of ${machine} denied by ${by}` };
+    case "autofix.outcome":
+      return told(`Fix of ${machine}: ${plain(d["outcome"])}`);
+    default:
+      switch (d["status"]) {
+        case "dry_run":
+          return told(`Dry run: a fix of ${machine} was written down, not sent`);
+        case "attempted":
+          return told(`Fix of ${machine} was sent`);
+        case "unknown_outcome":
+          return told(`Fix of ${machine} stopped half way: outcome unknown`);
+        case "execution_failed":
+          return told(`Fix of ${machine} was ${d["sent"] ? "refused by the vendor" : "not sent"}`);
+        default:
+          return told(`Fix of ${machine} refused: ${plain(d["code"])}`);
+      }
   }
 }
 
@@ -140,7 +187,10 @@ const DM_WORD: Record<string, string> = {
 /** What came of one wake, in words. */
 function sayWake(w: WakeFact): string {
   if (w.stage === "dead") return `Wake (${plain(w.event)}) ended as a dead letter: ${w.last_error ?? "no reason kept"}`;
-  if (w.done_at === null) return `Wake (${plain(w.event)}) waits at stage ${plain(w.stage)}`;
+  if (w.done_at === null)
+    return w.plain_noticed_at === null
+      ? `Wake (${plain(w.event)}) waits at stage ${plain(w.stage)}`
+      : `Wake (${plain(w.event)}) is told; its explanation is at stage ${plain(w.stage)}`;
   const told = w.dm_status ? `, ${DM_WORD[w.dm_status] ?? plain(w.dm_status)}` : "";
   const why = w.reasoning_error ? `, not investigated (${plain(w.reasoning_error)})` : "";
   return `Wake (${plain(w.event)}) done in ${short(w.done_at - w.created_at)}${told}${why}`;

@@ -1,5 +1,5 @@
 import { env, exports } from "cloudflare:workers";
-import { describe, expect, inject, it } from "vitest";
+import { beforeAll, describe, expect, inject, it } from "vitest";
 
 /** Bad input at the operator API: each refusal names the field and the reason, and nothing already stored is lost by it. */
 
@@ -31,6 +31,9 @@ const target = (more: Record<string, unknown>) => ({
   config: { url: svc },
   ...more,
 });
+
+// Another file may have left the stand-in broken.
+beforeAll(() => fetch(`${inject("vendorsUrl")}/_control`, { method: "POST", body: '{"reset":true}' }).then(() => {}));
 
 describe("who may ask", () => {
   it("refuses a missing, wrong or odd token with 401 and the way in, and lets the right one through", async () => {
@@ -228,7 +231,7 @@ describe("machines", () => {
     const states = Object.fromEntries(
       (body["items"] as { name: string; state: string }[]).map((l) => [l.name, l.state]),
     );
-    expect(states["promote_phrasebook"]).toBe("not_installed");
+    expect(states["mcp"]).toBe("not_installed");
   });
 
   it("readyz is 503 when the consumer says that a configured engine can't work (fatal), 200 when a channel can't (not fatal)", async () => {
@@ -269,6 +272,12 @@ describe("machines", () => {
       "/dead-letters/{id}/replay",
       "/maintenance",
       "/login-codes",
+      "/proposals",
+      "/proposals/{key}/approve",
+      "/proposals/{key}/reject",
+      "/identity",
+      "/mcp-servers",
+      "/mcp-servers/{name}",
     ])
       expect(paths).toContain(path);
   });

@@ -46,6 +46,8 @@ async function until(good: () => Promise<boolean>, ms = 15_000): Promise<void> {
 }
 
 beforeEach(async () => {
+  // Another file may have left the stand-in broken.
+  await fetch(`${inject("vendorsUrl")}/_control`, { method: "POST", body: '{"reset":true}' });
   await env.DB.batch([
     env.DB.prepare("DELETE FROM target_state WHERE target_id NOT LIKE 'reveille-%'"),
     env.DB.prepare("DELETE FROM target WHERE source <> 'builtin'"),

@@ -43,7 +43,9 @@ function forms(secret: string): string[] {
 const control = (base: string, body: unknown): Promise<Response> =>
   fetch(`${base}/_control`, { method: "POST", body: JSON.stringify(body) });
 const get = async (path: string): Promise<string> =>
-  (await exports.default.fetch(`http://reveille.test${path}`, { headers: { authorization: `Bearer ${TOKEN}` } })).text();
+  (
+    await exports.default.fetch(`http://reveille.test${path}`, { headers: { authorization: `Bearer ${TOKEN}` } })
+  ).text();
 
 async function tick(): Promise<void> {
   minute++;
@@ -89,8 +91,9 @@ beforeAll(() => {
   for (const level of ["log", "warn", "error", "info", "debug"] as const)
     vi.spyOn(console, level).mockImplementation((...parts: unknown[]) => void logged.push(parts.map(String).join(" ")));
 });
-afterAll(() => {
+afterAll(async () => {
   vi.restoreAllMocks();
+  await control(vendors, { reset: true });
 });
 
 describe("a vendor that quotes our token everywhere", () => {
@@ -110,7 +113,8 @@ describe("a vendor that quotes our token everywhere", () => {
     }
     // The notices have left when every wake is done.
     const end = Date.now() + 20_000;
-    const open = () => env.DB.prepare("SELECT COUNT(*) AS n FROM wake WHERE done_at IS NULL AND event <> 'summary'").first<number>("n");
+    const open = () =>
+      env.DB.prepare("SELECT COUNT(*) AS n FROM wake WHERE done_at IS NULL AND event <> 'summary'").first<number>("n");
     while (((await open()) ?? 0) > 0 && Date.now() < end) await new Promise((r) => setTimeout(r, 100));
 
     const sent = await (await fetch(`${vendors}/_ledger`)).text();

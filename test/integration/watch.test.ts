@@ -380,3 +380,24 @@ describe("the watcher is watched", () => {
     expect(incident).toMatchObject({ severity: "info", state: "open" });
   });
 });
+
+describe("after all of Reveille stood still", () => {
+  it("neither the silent cron nor the late tasks of the time away are a fault", async () => {
+    await tick();
+    const away = Date.now() - 3_600_000;
+    await env.DB.batch([
+      env.DB.prepare("UPDATE listener_state SET last_run_at = ?1, last_ok_at = ?1").bind(away),
+      env.DB.prepare(
+        "INSERT INTO listener_state (name, last_run_at, last_ok_at) VALUES ('dead_man', ?1, ?1) ON CONFLICT (name) DO UPDATE SET last_ok_at = ?1",
+      ).bind(away),
+      env.DB.prepare(
+        "INSERT INTO listener_state (name, last_run_at, last_ok_at) VALUES ('alert_notifier', ?1, ?1) ON CONFLICT (name) DO UPDATE SET last_run_at = ?1",
+      ).bind(away),
+      env.DB.prepare("UPDATE cycle SET finished_at = ?1").bind(away),
+    ]);
+    const before = (await incidentsOf("reveille-cron")).length + (await incidentsOf("reveille-listeners")).length;
+    await alarm("reveille-cron");
+    await tick();
+    expect((await incidentsOf("reveille-cron")).length + (await incidentsOf("reveille-listeners")).length).toBe(before);
+  });
+});

@@ -33,7 +33,7 @@ it("a pipe in a description does not break the table", () => {
 
 it("each Worker gets only what it may hold", () => {
   const all = Object.fromEntries(VARIABLES.flatMap((x) => [x.name, ...x.aliases]).map((n) => [n, "v"]));
-  const { edge, consumer, unknown } = splitVars({ ...all, WATCH_TOKEN: "v", NOBODY_KNOWS: "v" });
+  const { edge, consumer, unknown } = splitVars({ ...all, WATCH_TOKEN: "v", WATCH_MCP_X: "v", NOBODY_KNOWS: "v" });
   expect(unknown).toEqual(["NOBODY_KNOWS"]);
   expect(edge).toHaveProperty("WATCH_TOKEN");
   for (const x of VARIABLES)
@@ -42,4 +42,5 @@ it("each Worker gets only what it may hold", () => {
       expect(name in consumer, `${name} in the consumer`).toBe(x.holder === "consumer" || x.holder === "both");
     }
   expect(consumer).not.toHaveProperty("WATCH_TOKEN");
+  expect([edge, consumer].map((held) => "WATCH_MCP_X" in held)).toEqual([false, true]);
 });

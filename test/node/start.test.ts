@@ -11,6 +11,8 @@ import { readPort, requirePort } from "../../scripts/lib/port";
 import { listeningInodes } from "../../scripts/lib/processes";
 import type { LocalRuntime } from "../../scripts/lib/runtime";
 import { createVarsFile, localVars, readVarsFile } from "../../scripts/lib/vars";
+import { readWorkerConfig } from "../../scripts/lib/worker-options";
+import { REPORT_CRON, TASKS_CRON } from "../../src/consumer/crons";
 
 let dir: string;
 beforeEach(() => {
@@ -104,6 +106,25 @@ describe("cron", () => {
     expect(new Date(crons.firstAt).toISOString()).toBe("2026-01-01T10:05:00.000Z");
     expect(ticks).toEqual(["edge 2026-01-01T10:05:00.000Z", "consumer 2026-01-01T10:05:00.000Z"]);
     expect(said).toEqual(["handler failed"]);
+  });
+});
+
+describe("the consumer's triggers", () => {
+  it("are the two of its wrangler file, a minute apart", async () => {
+    expect((await readWorkerConfig("wrangler.consumer.toml")).crons).toEqual([REPORT_CRON, TASKS_CRON]);
+    const ticks: string[] = [];
+    const at = Date.UTC(2026, 0, 1, 10, 5, 59, 950);
+    const started = Date.now();
+    const note = (what: string) => async () => void ticks.push(what);
+    const runtime = { tick: note("edge"), consumerTick: note("report"), consumerTasks: note("tasks") };
+    const crons = startCrons(
+      runtime as unknown as LocalRuntime,
+      () => {},
+      () => at + (Date.now() - started),
+    );
+    await new Promise((done) => setTimeout(done, 200));
+    crons.stop();
+    expect(ticks).toContain("tasks");
   });
 });
 

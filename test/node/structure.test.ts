@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
+import { build } from "esbuild";
 import { describe, expect, it } from "vitest";
 import { ROOT } from "../../scripts/lib/paths";
 
@@ -34,6 +35,8 @@ function layerOf(path: string): Layer | null {
   return { rank: 1, domain: second };
 }
 
+const CONSUMER_ONLY = ["src/reason/engine", "src/reason/mcp"];
+
 /** What is wrong with an import, or null. */
 function wrongImport(from: string, to: string): string | null {
   const a = layerOf(from);
@@ -45,6 +48,8 @@ function wrongImport(from: string, to: string): string | null {
   if (b.rank > a.rank) return `${from} imports ${to}: imports point from edge to kernel, not back`;
   if (a.rank === 3 && b.rank === 3 && a.domain !== b.domain)
     return `${from} imports ${to}: the two Workers share no code of their own`;
+  // Files of reasoning that lead to libraries the edge must not carry stay out of its index; the consumer alone takes them.
+  if (a.domain === "consumer" && CONSUMER_ONLY.includes(to)) return null;
   const inside = b.domain !== null && b.rank === 1 && a.domain !== b.domain;
   if (inside && to !== `src/${b.domain}` && to !== `src/${b.domain}/index`)
     return `${from} imports ${to}: another domain is reached through src/${b.domain}/index`;
@@ -73,6 +78,9 @@ describe("imports", () => {
     expect(wrongImport("src/edge/a.ts", "src/notify/deliver")).not.toBeNull();
     expect(wrongImport("src/edge/a.ts", "src/consumer/b")).not.toBeNull();
     expect(wrongImport("src/edge/a.ts", "test/support/vendors")).not.toBeNull();
+    expect(wrongImport("src/edge/a.ts", "src/reason/engine")).not.toBeNull();
+    expect(wrongImport("src/consumer/a.ts", "src/reason/spend")).not.toBeNull();
+    expect(wrongImport("src/consumer/a.ts", "src/reason/engine")).toBeNull();
     expect(wrongImport("src/watch/a.ts", "src/notify")).toBeNull();
     expect(wrongImport("src/watch/a.ts", "src/watch/probes/b")).toBeNull();
     expect(wrongImport("src/edge/a.ts", "durable-objects/target.do")).toBeNull();
@@ -83,6 +91,33 @@ describe("imports", () => {
     expect(
       sources.flatMap((file) => importsOf(file).map((to) => wrongImport(file, to))).filter((w) => w !== null),
     ).toEqual([]);
+  });
+});
+
+describe("the edge", () => {
+  it("carries no LLM library, and the consumer does", async () => {
+    const packages = async (entry: string): Promise<Set<string>> => {
+      const { metafile } = await build({
+        absWorkingDir: root,
+        entryPoints: [entry],
+        bundle: true,
+        write: false,
+        metafile: true,
+        // What is imported counts, not what is left after unused code is dropped: that depends on every package's promises.
+        treeShaking: false,
+        format: "esm",
+        platform: "browser",
+        conditions: ["workerd", "worker", "browser"],
+        external: ["cloudflare:*"],
+        logLevel: "silent",
+      });
+      const names = Object.keys(metafile.inputs).map((f) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(f)?.[1]);
+      return new Set(names.filter((n) => n !== undefined));
+    };
+    const llm = (names: Set<string>): string[] =>
+      [...names].filter((n) => n === "ai" || n.startsWith("@ai-sdk/") || n === "postal-mime").sort();
+    expect(llm(await packages("src/edge/index.ts"))).toEqual([]);
+    expect(llm(await packages("src/consumer/index.ts"))).toContain("ai");
   });
 });
 

@@ -9,6 +9,10 @@ declare module "vitest" {
     vendorsTcpPort: number;
     /** Base URL of the chat platforms' stand-in (test/support/platforms.ts). */
     platformsUrl: string;
+    /** Base URL of the model providers' stand-in (test/support/llm.ts). */
+    llmUrl: string;
+    /** URL of the remote MCP server's stand-in (test/support/mcp-server.ts), ends in `/mcp`. */
+    mcpUrl: string;
     /** The consumer Worker as one module, for the auxiliary Worker of the integration project. */
     consumerCode: string;
   }

@@ -18,7 +18,11 @@ export function testVars(urls: { platformsUrl: string }): Record<string, string>
     REVEILLE_WEBHOOK_SECRET: "test-webhook-secret-55aa0b1c2d3e",
     REVEILLE_EMAIL_FROM: "reveille@example.com",
     REVEILLE_EMAIL_TO: "operator@example.com",
+    WATCH_MCP_DOCS: "mcp-test-token-5b1e0c7d9a42f836",
     // Characters that JSON, URLs and base64 write differently: the leak test looks for every form of it.
     WATCH_CANARY: 'cnry/7+f="q\\z&x~0001?',
   };
 }
+
+/** Held by the consumer alone, as in production; its characters are written differently by JSON, URLs and base64. */
+export const FLY_WRITE_TOKEN = 'FlyV1 fm2_wr/te+"q\\x&7=0001~only';

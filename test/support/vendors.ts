@@ -1,9 +1,9 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
+import { type FlyBehaviour, makeFly } from "./fly-machines";
 import {
   type Answer,
   doppler,
-  flyMachines,
   sentryIssues,
   supabaseAuthHealth,
   supabaseHealth,
@@ -19,7 +19,7 @@ import {
 export const VENDOR_NAMES = ["supabase", "fly", "vercel", "sentry", "doppler", "svc"] as const;
 export type VendorName = (typeof VENDOR_NAMES)[number];
 
-export interface Behaviour {
+export interface Behaviour extends Omit<FlyBehaviour, "mode"> {
   /**
    * `ok`, a status code ("401", "404", "429", "503"), `5xx`, `5xx_once`, `hang`, `hang_body`, `reset`, `reset_once`, `garbage` (JSON of another
    * form), `text` (not JSON), `html`, `huge` (2 MiB), `empty`, or a state of the vendor's own (vendor-replies.ts).
@@ -185,7 +185,6 @@ function vendorAnswer(vendor: VendorName, b: Behaviour, url: URL, marks: string)
     }
     return path === "/auth/v1/health" ? supabaseAuthHealth() : null;
   }
-  if (vendor === "fly") return /^\/v1\/apps\/[^/]+\/machines$/.test(path) ? flyMachines(b.mode, now, marks) : null;
   if (vendor === "vercel") return path === "/v6/deployments" ? vercelDeployments(b.mode, query, now, marks) : null;
   if (vendor === "sentry")
     return /^\/api\/0\/organizations\/[^/]+\/issues\/$/.test(path)
@@ -204,6 +203,12 @@ async function service(req: IncomingMessage, res: ServerResponse, url: URL): Pro
   if (path === "/slow") await sleep(Number(query.get("ms") ?? 100));
   if (path === "/json")
     return json(res, 200, { status: "ok", checks: [{ name: "db", state: "up", extra: { a: 1, b: [2] } }] });
+  // A vendor's public status page, in the form Statuspage gives it.
+  if (path === "/page/api/v2/status.json")
+    return json(res, 200, {
+      page: { name: "Vendor" },
+      status: { indicator: "major", description: "Major outage in fra" },
+    });
   if (path.startsWith("/status/")) return json(res, Number(path.slice(8)), { status: "as asked" });
   if (path === "/token") {
     // Only the right key opens it: shows that a credential was really sent.
@@ -217,6 +222,7 @@ export async function startVendors(port = 0): Promise<Vendors> {
   const state = allOk();
   let ledger: LedgerRow[] = [];
   let echo = false;
+  const fly = makeFly();
 
   const control: Vendors["control"] = (change) => {
     if (change.reset) {
@@ -224,6 +230,8 @@ export async function startVendors(port = 0): Promise<Vendors> {
       ledger = [];
       echo = false;
     }
+    // What was done to machines belongs to the fault before.
+    if (change.reset || change.fly) fly.reset();
     for (const name of VENDOR_NAMES) if (change[name]) state[name] = { ...change[name] };
     if (change.echo_auth !== undefined) echo = change.echo_auth;
   };
@@ -268,7 +276,21 @@ export async function startVendors(port = 0): Promise<Vendors> {
     if (vendor === "svc") return service(req, res, url);
     if (!req.headers.authorization && !req.headers["apikey"])
       return json(res, 401, errorBody(vendor, 401, "no credential"));
-    const answer = vendorAnswer(vendor, b, url, marks);
+    const nonce = req.headers["fly-machine-lease-nonce"];
+    const answer =
+      vendor === "fly"
+        ? await fly.answer(
+            b,
+            {
+              method: req.method ?? "",
+              path: url.pathname,
+              nonce: typeof nonce === "string" ? nonce : undefined,
+              body: req.method === "POST" ? (await bodyOf(req)).toString("utf8") : "",
+            },
+            marks,
+          )
+        : vendorAnswer(vendor, b, url, marks);
+    if (answer === "hang") return;
     if (answer) json(res, answer.status, answer.body, answer.headers);
     else json(res, 404, errorBody(vendor, 404, "not found"));
   }

@@ -120,6 +120,7 @@ describe("notices of one incident", () => {
       "■ Down: fly-web, no serving machine",
     ],
     ["opened", { rehearsal: true }, "■ Rehearsal, down: fly-web, no serving machine"],
+    ["recovered", { rehearsal: true, resolved_at: at }, "● Rehearsal, OK again: fly-web, down 30 s"],
     ["opened", { kind: "internal", severity: "warning", title: "6 dead letters" }, "▲ Alert: fly-web, 6 dead letters"],
   ])("%s %j", (event, more, title) => expect(say(event, more).title).toBe(title));
 

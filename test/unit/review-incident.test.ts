@@ -1,6 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { CLOCK_BACK, type Effect, fresh, type Input, type Machine, MAX_WIDEN, type Policy, step } from "../../src/watch/incident";
+import {
+  CLOCK_BACK,
+  type Effect,
+  fresh,
+  type Input,
+  MAX_WIDEN,
+  type Machine,
+  type Policy,
+  step,
+} from "../../src/watch/incident";
 import { rehearsed } from "../../src/watch/rehearsal";
 import type { Reason, Severity, Snapshot, Status } from "../../src/watch/types";
 
@@ -45,8 +54,7 @@ function run(m: Machine, inputs: Input[]): { m: Machine; effects: Effect[] } {
   }
   return { m, effects };
 }
-const told = (effects: Effect[]): string[] =>
-  effects.flatMap((e) => (e.type === "wake" && !e.silent ? [e.event] : []));
+const told = (effects: Effect[]): string[] => effects.flatMap((e) => (e.type === "wake" && !e.silent ? [e.event] : []));
 
 describe("a target that is not steady is always looked at again", () => {
   it("holds after any mix of looks, acts, maintenance, rehearsals and clock jumps", () => {
@@ -56,25 +64,36 @@ describe("a target that is not steady is always looked at again", () => {
     );
     const jump = fc.integer({ min: -2 * HOUR, max: 2 * HOUR });
     fc.assert(
-      fc.property(fc.array(fc.tuple(input, fc.oneof({ weight: 9, arbitrary: fc.constant(30_000) }, jump)), { maxLength: 60 }), (list) => {
-        let m = fresh(T0);
-        let at = T0;
-        for (const [what, gap] of list) {
-          at += gap;
-          if (typeof what === "string")
-            m = step(m, what === "snooze" ? { type: what, at, until: at + HOUR } : { type: what, at }, policy).machine;
-          else if (m.rehearsal) {
-            const snapshot = rehearsed(m, at);
-            const severity = snapshot.status === "healthy" ? "info" : "critical";
-            m = step(m, { type: "look", snapshot, severity, maintenance: what.maintenance, new_id: `i${at}` }, policy).machine;
-          } else m = step(m, look(what.shape, at, what.maintenance), policy).machine;
-          if (m.phase !== "steady" || m.rehearsal) {
-            expect(m.next_look_at).not.toBeNull();
-            if (typeof what !== "string") expect(m.next_look_at! - at).toBeLessThanOrEqual(MAX_WIDEN + CLOCK_BACK);
+      fc.property(
+        fc.array(fc.tuple(input, fc.oneof({ weight: 9, arbitrary: fc.constant(30_000) }, jump)), { maxLength: 60 }),
+        (list) => {
+          let m = fresh(T0);
+          let at = T0;
+          for (const [what, gap] of list) {
+            at += gap;
+            if (typeof what === "string")
+              m = step(
+                m,
+                what === "snooze" ? { type: what, at, until: at + HOUR } : { type: what, at },
+                policy,
+              ).machine;
+            else if (m.rehearsal) {
+              const snapshot = rehearsed(m, at);
+              const severity = snapshot.status === "healthy" ? "info" : "critical";
+              m = step(
+                m,
+                { type: "look", snapshot, severity, maintenance: what.maintenance, new_id: `i${at}` },
+                policy,
+              ).machine;
+            } else m = step(m, look(what.shape, at, what.maintenance), policy).machine;
+            if (m.phase !== "steady" || m.rehearsal) {
+              expect(m.next_look_at).not.toBeNull();
+              if (typeof what !== "string") expect(m.next_look_at! - at).toBeLessThanOrEqual(MAX_WIDEN + CLOCK_BACK);
+            }
+            expect(m.incident !== null).toBe(m.phase === "open");
           }
-          expect(m.incident !== null).toBe(m.phase === "open");
-        }
-      }),
+        },
+      ),
       { numRuns: 300 },
     );
   });
@@ -115,10 +134,21 @@ describe("a rehearsal", () => {
   };
 
   it("ends by itself even when the target had a bad hour, and is never taken for flapping", () => {
-    const cycle = (at: number): Input[] => [look("bad", at), look("bad", at + MIN), look("good", at + 2 * MIN), look("good", at + 3 * MIN)];
-    const blips = Array.from({ length: 6 }, (_, i) => [look("bad", T0 + i * 4 * MIN), look("good", T0 + i * 4 * MIN + MIN)]).flat();
+    const cycle = (at: number): Input[] => [
+      look("bad", at),
+      look("bad", at + MIN),
+      look("good", at + 2 * MIN),
+      look("good", at + 3 * MIN),
+    ];
+    const blips = Array.from({ length: 6 }, (_, i) => [
+      look("bad", T0 + i * 4 * MIN),
+      look("good", T0 + i * 4 * MIN + MIN),
+    ]).flat();
     for (const before of [
-      { ...run(fresh(T0 - 1), [...cycle(T0), look("good", T0 + 8 * MIN)]).m, edges: [T0, T0 + MIN, T0 + 2 * MIN, T0 + 3 * MIN] },
+      {
+        ...run(fresh(T0 - 1), [...cycle(T0), look("good", T0 + 8 * MIN)]).m,
+        edges: [T0, T0 + MIN, T0 + 2 * MIN, T0 + 3 * MIN],
+      },
       run(fresh(T0 - 1), blips.slice(0, 10)).m,
     ]) {
       // One more blip would be the sixth run of the intermittent rule; the rehearsed one must not count as it.
@@ -133,16 +163,25 @@ describe("maintenance postpones words, it does not swallow them", () => {
   const openWarning = run(fresh(T0 - 1), [look("warn", T0), look("warn", T0 + MIN)]).m;
 
   it("a fault that got worse during the window is told as worse after it", () => {
-    const during = run(openWarning, [2, 3, 4].map((i) => look("bad", T0 + i * MIN, true)));
+    const during = run(
+      openWarning,
+      [2, 3, 4].map((i) => look("bad", T0 + i * MIN, true)),
+    );
     expect(told(during.effects)).toEqual([]);
-    const after = run(during.m, [5, 6, 7].map((i) => look("bad", T0 + i * MIN)));
+    const after = run(
+      during.m,
+      [5, 6, 7].map((i) => look("bad", T0 + i * MIN)),
+    );
     expect(told(after.effects)).toEqual(["raised"]);
     expect(after.m.incident?.severity).toBe("critical");
   });
 
   it("a snooze that ends inside the window reminds after it", () => {
     const snoozed = step(openWarning, { type: "snooze", at: T0 + 2 * MIN, until: T0 + 4 * MIN }, policy).machine;
-    const during = run(snoozed, [3, 4, 5].map((i) => look("warn", T0 + i * MIN, true)));
+    const during = run(
+      snoozed,
+      [3, 4, 5].map((i) => look("warn", T0 + i * MIN, true)),
+    );
     expect(told(during.effects)).toEqual([]);
     const after = run(during.m, [look("warn", T0 + 6 * MIN), look("warn", T0 + 7 * MIN)]);
     expect(told(after.effects)).toEqual(["reminder"]);

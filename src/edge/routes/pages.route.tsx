@@ -10,7 +10,9 @@ import {
   spendCode,
 } from "../../operator";
 import { runtime } from "../kit";
+import { budgetPages } from "./pages/budget.pages";
 import { controlPages } from "./pages/control.pages";
+import { fixPages } from "./pages/fix.pages";
 import { incidentPages } from "./pages/incident.pages";
 import { maintenancePages } from "./pages/maintenance.pages";
 import { overviewPages } from "./pages/overview.pages";
@@ -113,14 +115,17 @@ const PAGES = [
   "/maintenance/*",
   "/switchboard/*",
   "/listeners",
+  "/budget",
   "/audit",
 ];
 for (const path of PAGES) pageRoutes.use(path, signedIn);
 pageRoutes.route("/", overviewPages);
 pageRoutes.route("/", targetPages);
 pageRoutes.route("/", incidentPages);
+pageRoutes.route("/", fixPages);
 pageRoutes.route("/", maintenancePages);
 pageRoutes.route("/", controlPages);
+pageRoutes.route("/", budgetPages);
 
 pageRoutes.all("*", async (c) => {
   const visit = c.get("visit") ?? (await openVisit(c));

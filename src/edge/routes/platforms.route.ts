@@ -5,7 +5,8 @@ import { describe } from "../../kernel/errors";
 import { readCapped } from "../../kernel/http";
 import type { Runtime } from "../../kernel/runtime";
 import { actionIdOf, answerCallback, plain } from "../../notify";
-import { type Verdict, verifySlack, verifyTelegram } from "../../platform";
+import { readDirectMessage, type Verdict, verifySlack, verifyTelegram } from "../../platform";
+import { askFromSlack } from "../asks";
 import { type AppEnv, runtime } from "../kit";
 import { type Press, press } from "../press";
 
@@ -82,14 +83,18 @@ async function fromSlack(
 
 const slackEvent = z.object({ type: z.string().optional(), challenge: z.string().max(1_000).optional() });
 
-async function slackEvents(rt: Runtime, text: string): Promise<Response> {
+/** The ack follows the durable write. Retry headers are not looked at: a repeat is known by its event and its message. */
+async function slackEvents(c: Context<AppEnv>, rt: Runtime, text: string): Promise<Response> {
   if (text === "") return ignored(rt, "slack", "empty body");
   const json = parseJson(text);
   if (!json) return malformed();
   const { data } = slackEvent.safeParse(json.value);
   if (data?.type === "url_verification" && data.challenge !== undefined)
     return new Response(data.challenge, { headers: { "content-type": "text/plain; charset=utf-8" } });
-  return ignored(rt, "slack", data?.type);
+  const read = readDirectMessage(json.value);
+  if (!read.ok) return ignored(rt, "slack", `${data?.type ?? "none"}: ${read.why}`);
+  await askFromSlack(c.env, rt, read.message);
+  return empty(200);
 }
 
 const slackInteraction = z.object({
@@ -168,10 +173,10 @@ function failed(error: Error, c: Context<AppEnv>): Response {
 
 const APP = ":app{[A-Za-z0-9_-]{1,64}}";
 
-/** Slack and Telegram webhooks: signed, sized, and for now only the buttons of notices (design §8). */
+/** Slack and Telegram webhooks: signed and sized; the buttons of notices, and questions in a DM (design §8). */
 export const platformRoutes = new Hono<AppEnv>();
 platformRoutes.onError(failed);
-platformRoutes.post(`/webhooks/slack/${APP}/events`, (c) => fromSlack(c, slackEvents));
+platformRoutes.post(`/webhooks/slack/${APP}/events`, (c) => fromSlack(c, (rt, text) => slackEvents(c, rt, text)));
 platformRoutes.post(`/webhooks/slack/${APP}/interactions`, (c) =>
   fromSlack(c, (rt, text) => slackInteractions(c, rt, text)),
 );

@@ -1,12 +1,22 @@
 import type { FC } from "hono/jsx";
 import { count } from "../../kernel/format";
+import type { AskRow, FixRow, ProposalView } from "../../reason";
 import { Act, Pager, Section, Time } from "../components";
 import type { PageContext, Part } from "../context";
 import type { ChannelState, InboxNotice, InboxThread } from "../inbox.store";
+import { WaitingFixes } from "./approve";
+import { AskBox } from "./ask-box";
+import { Waiting } from "./waiting";
 
 export interface InboxData {
   unread: number;
+  /** Fixes that wait for an answer, soonest end first. */
+  fixes: Part<FixRow[]>;
+  /** Proposals that want an answer. */
+  waiting: Part<ProposalView[]>;
   page: Part<{ threads: InboxThread[]; next: number | null }>;
+  /** The newest questions to the built-in agent. */
+  asks: Part<AskRow[]>;
 }
 
 /** One channel's state in words; what failed says where it went instead. */
@@ -77,18 +87,30 @@ const Thread: FC<{ ctx: PageContext; t: InboxThread }> = ({ ctx, t }) => {
   );
 };
 
+/** What the reader has to do, in words. */
+function verdict({ unread, waiting }: InboxData): string {
+  const asked = waiting.ok ? waiting.value.length : 0;
+  const parts = [
+    ...(asked > 0 ? [`${count(asked)} ${asked === 1 ? "proposal waits" : "proposals wait"}`] : []),
+    ...(unread > 0 ? [`${count(unread)} unread`] : []),
+  ];
+  return parts.join(", ") || "Nothing waits.";
+}
+
 /** Inbox: what was told, and what waits for an answer? */
 export const InboxPage: FC<{ ctx: PageContext; data: InboxData }> = ({ ctx, data }) => (
   <>
     <div class="head">
       <div>
-        <h1>{data.unread > 0 ? `${count(data.unread)} unread` : "Nothing waits."}</h1>
+        <h1>{verdict(data)}</h1>
         <p class="lead">Notices land here even when no channel is set up.</p>
       </div>
       {data.unread > 0 && (
         <Act ctx={ctx} action="/inbox/read" label="Mark all read" hotkey="x" press fields={{ key: "" }} />
       )}
     </div>
+    <WaitingFixes ctx={ctx} part={data.fixes} />
+    <Waiting ctx={ctx} part={data.waiting} />
     <Section ctx={ctx} part={data.page} id="notices">
       {({ threads, next }) =>
         threads.length === 0 ? (
@@ -103,5 +125,6 @@ export const InboxPage: FC<{ ctx: PageContext; data: InboxData }> = ({ ctx, data
         )
       }
     </Section>
+    <AskBox ctx={ctx} part={data.asks} />
   </>
 );

@@ -1,13 +1,15 @@
 import type { Child, FC } from "hono/jsx";
 import { clockTime, day, duration, latency, money } from "../../kernel/format";
+import type { InvestigationView } from "../../reason";
 import type { IncidentView, TimelineRow } from "../../watch";
 import { type ChartData, LatencyChart } from "../chart";
 import { Act, Chip, Id, Section, Time } from "../components";
 import type { PageContext, Part } from "../context";
 import type { WakeNote } from "../incidents.store";
-import { reasonWord } from "../state";
 import { offset, storyOf, TimelineList } from "../timeline";
+import { ApproveBox, type FixData } from "./approve";
 import { incidentState, noticeWord } from "./incidents";
+import { Thinks } from "./thinks";
 
 export interface IncidentData {
   incident: IncidentView;
@@ -15,6 +17,8 @@ export interface IncidentData {
   view: "story" | "everything";
   timeline: Part<TimelineRow[]>;
   wake: Part<WakeNote | null>;
+  investigation: Part<InvestigationView | null>;
+  fixes: Part<FixData>;
   told: { at: number; channel: string } | null;
   chart: Part<ChartData | null>;
   others: Part<{ id: string; target_name: string; title: string; opened_at: number; resolved_at: number | null }[]>;
@@ -22,42 +26,6 @@ export interface IncidentData {
   /** The target still exists. */
   target: boolean;
 }
-
-/** Why nobody reasoned about this incident, in words; the code stands beside it. */
-const WHY: Record<string, string> = {
-  unconfigured: "no engine is configured",
-  cost_ladder_halted: "this month's budget is spent",
-  operational_state_paused: "wakes are paused",
-  sdk_timeout: "the engine did not answer in time",
-  sdk_auth: "the engine refused our key",
-  sdk_rate_limited: "the engine is rate limited",
-  sdk_5xx: "the engine failed",
-  sdk_transport: "the engine can't be reached",
-  engine_unavailable: "no engine is available",
-  empty_response_text: "the engine answered nothing",
-};
-
-const Thinks: FC<{ wake: WakeNote | null }> = ({ wake }) => {
-  const code = wake?.reasoning_error ?? null;
-  return (
-    <section class="box" aria-labelledby="thinks" id="thinks-box" data-live>
-      <h2 id="thinks">What Reveille thinks</h2>
-      {wake === null ? (
-        <p>Not investigated: nobody was woken for this.</p>
-      ) : code !== null ? (
-        <p>
-          Not investigated: {WHY[code] ?? reasonWord(code)} (<code>{code}</code>). The facts on this page are complete.
-        </p>
-      ) : wake.stage === "dead" ? (
-        <p>Not investigated: the wake ended as a dead letter. The facts on this page are complete.</p>
-      ) : wake.investigated_at !== null ? (
-        <p>The investigation stands in the timeline.</p>
-      ) : (
-        <p class="muted">Not yet. The plain notice does not wait for it.</p>
-      )}
-    </section>
-  );
-};
 
 const Facts: FC<{ ctx: PageContext; d: IncidentData }> = ({ ctx, d }) => {
   const { incident: i } = d;
@@ -206,10 +174,17 @@ export const IncidentPage: FC<{ ctx: PageContext; data: IncidentData }> = ({ ctx
       </div>
       <div class="cols">
         <div class="main">
-          {d.wake.ok ? (
-            <Thinks wake={d.wake.value} />
+          {d.wake.ok && d.investigation.ok ? (
+            <Thinks ctx={ctx} wake={d.wake.value} investigation={d.investigation.value} />
           ) : (
-            <Section ctx={ctx} part={d.wake} title="What Reveille thinks">
+            <Section<unknown> ctx={ctx} part={d.wake.ok ? d.investigation : d.wake} title="What Reveille thinks">
+              {() => null}
+            </Section>
+          )}
+          {d.fixes.ok ? (
+            <ApproveBox ctx={ctx} incident={i.id} d={d.fixes.value} />
+          ) : (
+            <Section ctx={ctx} part={d.fixes} title="Fix">
               {() => null}
             </Section>
           )}

@@ -81,7 +81,22 @@ const Envelope: FC<{ ctx: PageContext; d: SwitchboardData; e: EnvelopeRow }> = (
     </td>
     <td>
       {e.fix_name === "(none)" ? null : e.enabled || e.set ? (
-        <Act ctx={ctx} action="/switchboard" label="Turn off" fields={{ switch: `envelope.${e.probe}`, on: "0" }} />
+        <div class="acts">
+          <Act ctx={ctx} action="/switchboard" label="Turn off" fields={{ switch: `envelope.${e.probe}`, on: "0" }} />
+          {e.mode !== "dry_run" && (
+            <Act
+              ctx={ctx}
+              action="/switchboard"
+              label="Back to dry run"
+              fields={{ switch: `envelope.${e.probe}`, on: "1", mode: "dry_run" }}
+            />
+          )}
+          {MODES.filter((m) => m !== "dry_run" && m !== e.mode).map((m) => (
+            <a class="btn" href={`/switchboard/envelope/${encodeURIComponent(e.probe)}?mode=${m}`}>
+              {MODE_WORD[m]}…
+            </a>
+          ))}
+        </div>
       ) : (
         <a class="btn" href={`/switchboard/envelope/${encodeURIComponent(e.probe)}`}>
           Turn on…
@@ -90,6 +105,21 @@ const Envelope: FC<{ ctx: PageContext; d: SwitchboardData; e: EnvelopeRow }> = (
     </td>
   </tr>
 );
+
+/** From harmless to free; the last two are confirmed on a page of their own. */
+export const MODES = ["dry_run", "approve", "auto"] as const;
+export type EnvelopeMode = (typeof MODES)[number];
+const MODE_WORD: Record<EnvelopeMode, string> = {
+  dry_run: "Dry run",
+  approve: "Ask to approve",
+  auto: "Run by itself",
+};
+const MODE_TEXT: Record<EnvelopeMode, string> = {
+  dry_run: "As a dry run: the exact request is recorded and not sent.",
+  approve:
+    "Each fix is asked first, in the thread and on the incident page: one answer, within 15 minutes, counts once.",
+  auto: "Fixes run without a question. Every gate and cap below still holds, and the outcome is told.",
+};
 
 const held = (d: SwitchboardData, now: number): string => {
   if (d.unreadable) return "The switchboard can't be read: everything is treated as stopped.";
@@ -194,12 +224,22 @@ export const SwitchboardPage: FC<{ ctx: PageContext; data: SwitchboardData }> = 
 };
 
 /** Turning an envelope on is the unsafe direction: the page says what it may do before the button. */
-export const EnvelopePage: FC<{ ctx: PageContext; e: EnvelopeRow }> = ({ ctx, e }) => (
+export const EnvelopePage: FC<{ ctx: PageContext; e: EnvelopeRow; mode?: EnvelopeMode }> = ({
+  ctx,
+  e,
+  mode = "dry_run",
+}) => (
   <div class="form">
-    <h1>Turn on the fix envelope of {e.probe}?</h1>
+    <h1>
+      {mode === "dry_run"
+        ? `Turn on the fix envelope of ${e.probe}?`
+        : mode === "auto"
+          ? `Let fixes of ${e.probe} run by themselves?`
+          : `Let fixes of ${e.probe} run once approved?`}
+    </h1>
     <p class="lead">
-      It declares <code>{e.fix_name}</code> for {e.in_scope.join(", ")}. It starts as a dry run: the exact request is
-      recorded and not sent. Never: {e.out_of_scope.join(", ")}.
+      It declares <code>{e.fix_name}</code> for {e.in_scope.join(", ")}. {MODE_TEXT[mode]} Never:{" "}
+      {e.out_of_scope.join(", ")}.
     </p>
     <p>Caps: 1 attempt an incident, 2 a target in 24 h, 3 a workspace a day. No attempt is repeated by itself.</p>
     {e.forced_off && (
@@ -211,12 +251,17 @@ export const EnvelopePage: FC<{ ctx: PageContext; e: EnvelopeRow }> = ({ ctx, e 
       <Guard ctx={ctx} />
       <input type="hidden" name="switch" value={`envelope.${e.probe}`} />
       <input type="hidden" name="on" value="1" />
+      <input type="hidden" name="mode" value={mode} />
       <div class="acts">
         <button type="submit" class="danger">
-          Turn on as dry run
+          {mode === "dry_run"
+            ? "Turn on as dry run"
+            : mode === "auto"
+              ? "Run without asking"
+              : "Ask me before each fix"}
         </button>
         <a href="/switchboard" data-up>
-          Leave it off
+          {e.enabled ? "Leave it as it is" : "Leave it off"}
         </a>
       </div>
     </form>

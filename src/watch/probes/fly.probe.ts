@@ -28,7 +28,8 @@ const STATES = [
   "migrated",
 ] as const;
 
-const machine = z.object({
+/** One machine as the Machines API shows it, as far as anybody here reads it. */
+export const machine = z.object({
   id: z.string().min(1).max(64),
   state: z.enum(STATES),
   updated_at: z.string().nullish(),
@@ -93,6 +94,8 @@ export function judgeApp(
     serving: count("serving"),
     idle: count("idle"),
     unhealthy: sick.slice(0, 10).map((r) => r.id),
+    // A fix starts what stands still and restarts what failed, so the state is kept with the id.
+    ...(sick.length > 0 ? { states: Object.fromEntries(sick.slice(0, 10).map((r) => [r.id, r.state])) } : {}),
   };
   const names = sick
     .slice(0, 3)
@@ -114,7 +117,7 @@ export function judgeApp(
 }
 
 /** Tokens of `fly tokens create` name their own scheme ("FlyV1 ..."); the older ones are bearers. */
-const authorization = (token: string): string => (/^FlyV1\s/.test(token) ? token : `Bearer ${token}`);
+export const authorization = (token: string): string => (/^FlyV1\s/.test(token) ? token : `Bearer ${token}`);
 
 async function lookAtApp(
   ctx: ProbeContext,

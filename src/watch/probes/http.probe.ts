@@ -91,9 +91,11 @@ export const httpProbe: Probe = async (ctx) => {
   if (!keys.ok) return keys.outcome;
   const config = parsed.value;
   const who = new URL(config.url).host;
+  // Encoded, so that a value can't become another path, parameter or host.
+  const encoded = Object.fromEntries(Object.entries(keys.value).map(([k, v]) => [k, encodeURIComponent(v)]));
   const headers = Object.fromEntries(Object.entries(config.headers).map(([k, v]) => [k, fillRoles(v, keys.value)]));
   const got = await call(ctx, who, {
-    url: config.url,
+    url: fillRoles(config.url, encoded),
     method: config.method,
     headers,
     follow: config.follow_redirects,

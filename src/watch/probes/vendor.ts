@@ -73,7 +73,9 @@ async function once(ctx: ProbeContext, who: string, request: Request): Promise<G
       return { ...no<Reply>(bad("degraded", "misconfigured", text, { signal: error.code })), again: false };
     }
     if (ctx.signal.aborted) return { ...no<Reply>(timedOut(who)), again: false };
-    const text = `No answer from ${who}: ${error instanceof Error ? error.message : describe(error)}`;
+    const said = error instanceof Error ? error.message : describe(error);
+    // What the runtime says of a refused connection helps nobody ("internal error; reference = ...").
+    const text = `No answer from ${who}: ${/internal error/i.test(said) ? "the connection was refused or cut" : said}`;
     return { ...no<Reply>(bad("unknown", "unreachable", text, { signal: "network" })), again: true };
   }
 }

@@ -1,9 +1,11 @@
 import { z } from "@hono/zod-openapi";
 import { iso } from "../../../kernel/clock";
 import { notFound } from "../../../kernel/errors";
+import { latestInvestigation, readFixViews } from "../../../reason";
 import { type IncidentView, incidentTimeline, readIncident, readIncidents } from "../../../watch";
 import { ackIncident, snoozeIncident } from "../../acts";
 import { apiApp, idParam, json, listOf, operatorRoute, pageQuery, runtime } from "../../kit";
+import { fixSchema } from "./autofix.route";
 
 const incidentView = z
   .object({
@@ -44,8 +46,49 @@ const timelineRow = z.object({
   details: z.unknown(),
 });
 
+const investigationView = z
+  .object({
+    wake_id: z.string(),
+    incident_id: z.string(),
+    at: z.string(),
+    result: z
+      .object({
+        summary: z.string(),
+        evidence: z.array(z.string()),
+        confidence: z.number(),
+        likely_cause: z.string(),
+        next_step: z.string(),
+        proposed_action: z.object({ action: z.string(), target_id: z.string(), reason: z.string() }).nullish(),
+      })
+      .nullable(),
+    error: z.string().nullable(),
+    evidence: z.array(
+      z.object({
+        id: z.string(),
+        at: z.string().nullable(),
+        kind: z.string(),
+        text: z.string(),
+        ref: z.string().optional(),
+      }),
+    ),
+    dropped: z.number(),
+    guess: z.boolean(),
+    model: z.string().nullable(),
+    usd: z.number().nullable(),
+    ms: z.number(),
+    prompt_hash: z.string().nullable(),
+    identity_hash: z.string().nullable(),
+  })
+  .openapi("Investigation");
+
 const detailView = incidentView
-  .extend({ first_snapshot: z.unknown(), last_snapshot: z.unknown(), timeline: z.array(timelineRow) })
+  .extend({
+    first_snapshot: z.unknown(),
+    last_snapshot: z.unknown(),
+    timeline: z.array(timelineRow),
+    investigation: investigationView.nullable(),
+    fixes: z.array(fixSchema),
+  })
   .openapi("IncidentDetail");
 
 /** The list leaves the snapshots to the one-incident call. */
@@ -83,7 +126,7 @@ export const incidentRoutes = apiApp()
     operatorRoute(
       "get",
       "/incidents/{id}",
-      "One incident with its timeline: every joined row in order",
+      "One incident with its timeline (every joined row in order) and its newest investigation",
       { params: idParam },
       detailView,
     ),
@@ -93,7 +136,10 @@ export const incidentRoutes = apiApp()
       if (!incident) throw notFound("incident", id);
       const rows = await incidentTimeline(c.env.DB, id);
       const timeline = rows.map((r) => ({ ...r, at: iso(r.at) }));
-      return c.json({ ...incident, timeline }, 200);
+      const found = await latestInvestigation(c.env.DB, id);
+      const investigation = found && { ...found, evidence: found.evidence.map((e) => ({ ...e, at: iso(e.at) })) };
+      const fixes = await readFixViews(c.env.DB, { incident_id: id, limit: 20 });
+      return c.json({ ...incident, timeline, investigation, fixes }, 200);
     },
   )
   .openapi(

@@ -1,8 +1,13 @@
 import { bodyLimit } from "hono/body-limit";
 import { ReveilleError } from "../../../kernel/errors";
 import { apiApp, operatorOnly } from "../../kit";
+import { agentSetupRoutes } from "./agent-setup.route";
+import { askRoutes } from "./asks.route";
+import { autofixRoutes } from "./autofix.route";
+import { budgetRoutes } from "./budget.route";
 import { incidentRoutes } from "./incidents.route";
 import { maintenanceRoutes } from "./maintenance.route";
+import { proposalRoutes } from "./proposals.route";
 import { recordRoutes } from "./records.route";
 import { systemRoutes } from "./system.route";
 import { targetRoutes } from "./targets.route";
@@ -39,9 +44,14 @@ apiRoutes.use("*", async (c, next) => {
 apiRoutes.openAPIRegistry.registerComponent("securitySchemes", "operator", { type: "http", scheme: "bearer" });
 apiRoutes.route("/", targetRoutes);
 apiRoutes.route("/", incidentRoutes);
+apiRoutes.route("/", autofixRoutes);
 apiRoutes.route("/", recordRoutes);
 apiRoutes.route("/", maintenanceRoutes);
 apiRoutes.route("/", systemRoutes);
+apiRoutes.route("/", budgetRoutes);
+apiRoutes.route("/", proposalRoutes);
+apiRoutes.route("/", agentSetupRoutes);
+apiRoutes.route("/", askRoutes);
 // A mounted app has no not-found of its own; the pages would answer in HTML.
 apiRoutes.all("*", (c) =>
   c.json(

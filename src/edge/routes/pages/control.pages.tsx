@@ -7,6 +7,7 @@ import {
   EnvelopePage,
   type EnvelopeRow,
   ListenersPage,
+  MODES,
   parseChips,
   SwitchboardPage,
   searchAudit,
@@ -49,11 +50,14 @@ controlPages.get("/switchboard/envelope/:probe", async (c) => {
   const s = await switchboard(c.env.SWITCHBOARD).readOrStop();
   const row = envelopeRows(c, s).find((e) => e.probe === c.req.param("probe") && e.fix_name !== "(none)");
   if (!row) return c.redirect("/switchboard", 303);
-  return show(c, `Envelope ${row.probe}`, () => <EnvelopePage ctx={c.get("visit").ctx} e={row} />);
+  const mode = MODES.find((m) => m === c.req.query("mode")) ?? "dry_run";
+  return show(c, `Envelope ${row.probe}`, () => <EnvelopePage ctx={c.get("visit").ctx} e={row} mode={mode} />);
 });
 
+const IN_MODE = { dry_run: "as a dry run", approve: "and asks before each fix", auto: "and runs by itself" };
+
 /** What a press on a switch changes, in words, and what takes it back. */
-function patchOf(name: string, on: boolean, now: number): { patch: SwitchPatch; text: string } {
+function patchOf(name: string, on: boolean, now: number, asked: string): { patch: SwitchPatch; text: string } {
   switch (name) {
     case "paused":
       return { patch: { paused: on }, text: on ? "Wakes are paused." : "Wakes run again." };
@@ -70,10 +74,11 @@ function patchOf(name: string, on: boolean, now: number): { patch: SwitchPatch; 
     default: {
       const probe = VENDORS.find((v) => name === `envelope.${v}`);
       if (!probe || envelopeOf(probe).fix_name === "(none)") throw notFound("switch", name);
-      const change = on ? { enabled: true, mode: "dry_run" as const } : { enabled: false };
+      const mode = MODES.find((m) => m === asked) ?? "dry_run";
+      const change = on ? { enabled: true, mode } : { enabled: false };
       return {
         patch: { envelopes: { [probe]: change } },
-        text: on ? `The envelope of ${probe} is on, as a dry run.` : `The envelope of ${probe} is off.`,
+        text: on ? `The envelope of ${probe} is on, ${IN_MODE[mode]}.` : `The envelope of ${probe} is off.`,
       };
     }
   }
@@ -87,7 +92,7 @@ controlPages.post("/switchboard", (c) =>
   act(c, "/switchboard", async (f) => {
     const name = f["switch"] ?? "";
     const on = f["on"] === "1";
-    const { patch, text } = patchOf(name, on, c.get("visit").ctx.now);
+    const { patch, text } = patchOf(name, on, c.get("visit").ctx.now, f["mode"] ?? "");
     await changeSwitches(c.env, runtime(c), patch, OPERATOR);
     // Undo never turns an envelope on: that way leads over its own page.
     const undo =

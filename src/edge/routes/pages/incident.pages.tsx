@@ -1,6 +1,7 @@
 import { HOUR } from "../../../kernel/clock";
 import { hourMinute } from "../../../kernel/format";
 import {
+  bySoonestEnd,
   countIncidents,
   firstTold,
   InboxPage,
@@ -13,6 +14,7 @@ import {
   readOpeningWakes,
   TABS,
 } from "../../../operator";
+import { answerProposal, latestInvestigation, readAsks, readProposals, readWaiting } from "../../../reason";
 import {
   type IncidentView,
   incidentTimeline,
@@ -22,7 +24,9 @@ import {
   targetSeries,
 } from "../../../watch";
 import { ackIncident, snoozeIncident } from "../../acts";
+import { askQuestion } from "../../asks";
 import { runtime } from "../../kit";
+import { fixData } from "./fix.pages";
 import { missing } from "./target.pages";
 import { act, done, OPERATOR, type PageCtx, pageApp, part, show } from "./visit";
 
@@ -31,6 +35,8 @@ export const incidentPages = pageApp();
 
 const LIST = 50;
 const NOTICES = 50;
+const WAITING = 50;
+const ASKS = 10;
 
 incidentPages.get("/incidents", async (c) => {
   const tab = TABS.find((t) => t === c.req.query("state")) ?? "open";
@@ -70,9 +76,11 @@ incidentPages.get("/incidents/:id", async (c) => {
   const { now } = c.get("visit").ctx;
   const target = await readTarget(db, incident.target_id);
   const end = incident.resolved_at === null ? now : Date.parse(incident.resolved_at);
-  const [timeline, wake, told, chart, others, past] = await Promise.all([
+  const [timeline, wake, investigation, fixes, told, chart, others, past] = await Promise.all([
     part(c, "the timeline", () => incidentTimeline(db, id)),
     part(c, "the wake", async () => (await readOpeningWakes(db, [id])).get(id) ?? null),
+    part(c, "the investigation", () => latestInvestigation(db, id)),
+    part(c, "fixes", () => fixData(c, incident, target)),
     firstTold(db, id).catch(() => null),
     part(c, "latency", async () => (target ? chartAround(c, incident, target.num, target.every_s) : null)),
     part(c, "other incidents", () => othersAt(db, incident.target_id, Date.parse(incident.first_bad_at), end)),
@@ -81,7 +89,19 @@ incidentPages.get("/incidents/:id", async (c) => {
     ),
   ]);
   const view = c.req.query("view") === "everything" ? "everything" : "story";
-  const data = { incident, view, timeline, wake, told, chart, others, past, target: target !== null } as const;
+  const data = {
+    incident,
+    view,
+    timeline,
+    wake,
+    investigation,
+    fixes,
+    told,
+    chart,
+    others,
+    past,
+    target: target !== null,
+  } as const;
   return show(c, incident.title, () => <IncidentPage ctx={c.get("visit").ctx} data={data} />);
 });
 
@@ -114,9 +134,38 @@ incidentPages.post("/incidents/:id/snooze", (c) => {
 
 incidentPages.get("/inbox", async (c) => {
   const asked = Number.parseInt(c.req.query("before") ?? "", 10);
-  const page = await part(c, "notices", () => readInbox(c.env.DB, Number.isFinite(asked) ? asked : null, NOTICES));
-  return show(c, "Inbox", (shell) => <InboxPage ctx={c.get("visit").ctx} data={{ unread: shell.unread, page }} />);
+  const { now } = c.get("visit").ctx;
+  const [page, fixes, waiting, asks] = await Promise.all([
+    part(c, "notices", () => readInbox(c.env.DB, Number.isFinite(asked) ? asked : null, NOTICES)),
+    part(c, "fixes", () => readWaiting(c.env.DB, now)),
+    part(c, "proposals", async () =>
+      bySoonestEnd(await readProposals(c.env.DB, { state: "pending", limit: WAITING }, now)),
+    ),
+    part(c, "questions", () => readAsks(c.env.DB, ASKS)),
+  ]);
+  return show(c, "Inbox", (shell) => (
+    <InboxPage ctx={c.get("visit").ctx} data={{ unread: shell.unread, fixes, waiting, page, asks }} />
+  ));
 });
+
+for (const answer of ["approve", "reject"] as const)
+  incidentPages.post(`/inbox/proposals/:key/${answer}`, (c) =>
+    act(c, "/inbox", async () => {
+      const p = await answerProposal(c.env.DB, runtime(c), c.req.param("key"), answer, OPERATOR);
+      const text =
+        answer === "approve"
+          ? `Approved: ${p.title}. Vocabulary was added; nothing was switched on.`
+          : `Rejected: ${p.title}. It stays quiet for 90 days.`;
+      return done(c, "/inbox", { text });
+    }),
+  );
+
+incidentPages.post("/inbox/ask", (c) =>
+  act(c, "/inbox", async (f) => {
+    const id = await askQuestion(c.env, runtime(c), "inbox", f["question"] ?? "", OPERATOR);
+    return done(c, `/inbox#ask-${id}`, { text: "Asked. The answer appears under Questions." });
+  }),
+);
 
 incidentPages.post("/inbox/read", (c) =>
   act(c, "/inbox", async (f) => {
