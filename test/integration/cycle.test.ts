@@ -2,6 +2,7 @@ import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, inject, it } from "vitest";
 import type { EdgeEnv } from "../../src/edge/env";
 import { cycleDeps, tick } from "../../src/edge/tasks";
+import { makeClock } from "../../src/kernel/clock";
 import { runtimeOf } from "../../src/kernel/runtime";
 import { insertTarget } from "../../src/watch";
 import { runCycle } from "../../src/watch/cycle";
@@ -54,6 +55,16 @@ beforeEach(async () => {
   ]);
 });
 
+/** One whole Cron Trigger at `at`, its shards included; the rows it wrote. */
+async function minuteOf(at: number): Promise<number> {
+  const counter = countRows(env.DB);
+  const clock = makeClock(1, () => at);
+  await tick({ ...edge, DB: counter.db } as EdgeEnv, { ...runtime, clock }, at);
+  await until(async () => (await readPacks(env.DB, at, at + MIN)).packs.length === 10, 60_000);
+  // The shards ran in the queue's own invocations, one pack each.
+  return counter.rows() + 10;
+}
+
 describe("cycle", () => {
   it("looks at up to 100 due targets in place and writes one pack", async () => {
     await add(30, "small");
@@ -86,21 +97,15 @@ describe("cycle", () => {
     expect((await runCycle(cycleDeps(edge, runtime), next())).ran).toBe(true);
   });
 
-  it("a healthy minute of 1,000 targets in ten shards writes at most 16 rows, by D1's own count", async () => {
+  it("no healthy minute of 1,000 targets writes more than 16 rows, by D1's own count", async () => {
     await add(1000, "many");
-    // Settle what a first look writes.
-    await runCycle(cycleDeps(edge, runtime), next());
-    const first = minute * MIN;
-    await until(async () => (await readPacks(env.DB, first, first + MIN)).packs.length === 10, 60_000);
-    await env.DB.prepare("DELETE FROM listener_state WHERE name = 'alert_notifier'").run();
-    const counter = countRows(env.DB);
-    const at = next();
-    await tick({ ...edge, DB: counter.db } as EdgeEnv, runtime, at);
-    await until(async () => (await readPacks(env.DB, at, at + MIN)).packs.length === 10, 60_000);
-    // The shards ran in the queue's own invocations: one pack each, counted from the same statement.
-    const total = counter.rows() + 10;
-    expect(total).toBeLessThanOrEqual(16);
-    const { packs } = await readPacks(env.DB, at, at + MIN);
+    // Settle what a first look and a first run of each task write: that is set-up, not a healthy minute.
+    await minuteOf(next());
+    const rows: number[] = [];
+    for (let i = 0; i < 15; i++) rows.push(await minuteOf(next()));
+    // The consumer's cron and the watcher's alarm have their own rows; the schedule allows them two a minute (listeners.test).
+    expect(Math.max(...rows)).toBeLessThanOrEqual(16);
+    const { packs } = await readPacks(env.DB, minute * MIN, minute * MIN + MIN);
     expect(packs.reduce((n, p) => n + p.samples.length, 0)).toBe(1000);
   }, 150_000);
 
