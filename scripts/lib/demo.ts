@@ -1,101 +1,51 @@
-import { createHmac } from "node:crypto";
+import { startLlm } from "../../test/support/llm";
 import { startPlatforms } from "../../test/support/platforms";
 import { startVendors } from "../../test/support/vendors";
 import { loginLink } from "./api";
 import { readArgs } from "./args";
+import {
+  type Fix,
+  type Incident,
+  incident,
+  incidentsOf,
+  press,
+  replyOf,
+  rootOf,
+  SIGNING_SECRET,
+  type Stage,
+  say,
+  step,
+  target,
+} from "./demo.stage";
 import { EXIT } from "./exit";
-import { openSandbox, type Sandbox, sleep } from "./sandbox";
+import { openSandbox } from "./sandbox";
 import { clockText } from "./stream";
-import { makeTerm, type Progress, seconds, shortId, type Term } from "./term";
+import { makeTerm, seconds, shortId } from "./term";
 
 /** `npm run demo`: the whole story in one terminal against the running code. Every step is observed from outside or it is missed. */
 
 const RATE = 10;
 const MINUTE_WALL = 60_000 / RATE;
-const SIGNING_SECRET = "demo-slack-signing-secret-0001";
 const SLACK_TOKEN = "xoxb-demo-slack-token-0001";
+/** The machine that the local Fly service breaks (test/support/vendor-replies.ts). */
+const MACHINE = "148e21c9a45678";
 
-type Vendors = Awaited<ReturnType<typeof startVendors>>;
-type Platforms = Awaited<ReturnType<typeof startPlatforms>>;
+/** What the scripted model answers to every investigation. Its fix is kept only where the incident's own facts name the machine. */
+const EXPLANATION = JSON.stringify({
+  summary: "The looks fail since the first bad one [E1]; nothing was wrong before it [E2].",
+  evidence: ["E1", "E2"],
+  confidence: 0.82,
+  likely_cause: "the last release, which came a moment earlier",
+  next_step: "restart the machine, then compare the last two releases",
+  proposed_action: { action: "restart_unhealthy_machine", target_id: MACHINE, reason: "its only machine failed" },
+});
 
-interface Stage {
-  term: Term;
-  progress: Progress;
-  box: Sandbox;
-  vendors: Vendors;
-  platforms: Platforms;
-  missed: number;
-  steps: number;
-}
-
-interface Target {
-  id: string;
-  phase: string;
-  status: string;
-  reason: string;
-  incident_id: string | null;
-}
-interface Incident {
-  id: string;
-  state: string;
-  severity: string;
-  category: string;
-  title: string;
-  confirmed_by: string;
-  opened_at: string;
-  resolved_at: string | null;
-  acked_by: string | null;
-  timeline: { at: string; kind: string; source: string; sentence: string }[];
-}
-
-/** Waits until `seen` says so. A step that is not seen is printed with what was expected and what was there instead. */
-async function step<T>(
-  s: Stage,
-  name: string,
-  what: string,
-  expected: string,
-  limitMs: number,
-  look: () => Promise<T>,
-  seen: (value: T) => string | null,
-): Promise<T | null> {
-  const began = Date.now();
-  s.steps++;
-  let last: T | null = null;
-  while (Date.now() - began < limitMs) {
-    last = await look();
-    const said = seen(last);
-    if (said !== null) {
-      s.progress.clear();
-      s.term.out(line(s.term, "ok  ", name, `${what}, ${said}`, seconds(Date.now() - began)));
-      return last;
-    }
-    s.progress.update("..", `${name.padEnd(9)} ${what}: waiting for ${expected}   ${seconds(Date.now() - began)}`);
-    await sleep(100);
-  }
-  s.missed++;
-  s.progress.clear();
-  const shown = JSON.stringify(last)?.slice(0, 160) ?? "nothing";
-  s.term.out(line(s.term, "MISS", name, `${what}: expected ${expected} within ${seconds(limitMs)}, saw ${shown}`, ""));
-  return null;
-}
-
-function line(term: Term, mark: string, name: string, text: string, time: string): string {
-  const painted = mark === "MISS" ? term.paint("down", mark) : mark.startsWith("ok") ? term.paint("ok", mark) : mark;
-  return `  ${painted} ${name.padEnd(9)} ${text.padEnd(50)}${time ? ` ${time.padStart(7)}` : ""}`;
-}
-
-const target = (s: Stage, id: string): Promise<Target> => s.box.api.call<Target>("GET", `/api/v1/targets/${id}`);
-const incident = (s: Stage, id: string): Promise<Incident> =>
-  s.box.api.call<Incident>("GET", `/api/v1/incidents/${id}`);
-const list = async (s: Stage, id: string): Promise<Incident[]> =>
-  (await s.box.api.call<{ items: Incident[] }>("GET", `/api/v1/incidents?target_id=${id}`)).items;
-
-/** One fault of one target, from the first bad look to the acked incident. Returns its id. */
-async function breakIt(s: Stage, id: string, name: string, how: string): Promise<string | null> {
+/** One fault of one target, from the first bad look to the notice. Returns its incident. */
+async function breakIt(s: Stage, id: string, how: string): Promise<string | null> {
   await step(
     s,
     "seen",
-    name,
+    id,
     "a first bad look",
     20_000,
     () => target(s, id),
@@ -104,120 +54,79 @@ async function breakIt(s: Stage, id: string, name: string, how: string): Promise
   const open = await step(
     s,
     "confirm",
-    name,
+    id,
     "an incident",
     60_000,
-    () => list(s, id),
+    () => incidentsOf(s, id),
     ([i]) => (i ? `${i.confirmed_by}, ${i.severity} ${i.category}` : null),
   );
   const found = open?.[0];
   if (!found) return null;
-  const told = await step(
-    s,
-    "notice",
-    name,
-    "a Slack message",
-    15_000,
-    async () => message(s, name),
-    (m) => (m ? "told in Slack and inbox" : null),
-  );
-  if (told) await pressAck(s, name, told);
   await step(
     s,
-    "ack",
-    name,
-    "the button to count",
-    10_000,
-    () => incident(s, found.id),
-    (i) => (i.acked_by ? "acked by the button in Slack" : null),
+    "notice",
+    id,
+    "a Slack message",
+    15_000,
+    async () => rootOf(s, id),
+    (m) => (m ? "told in Slack and inbox" : null),
+  );
+  await step(
+    s,
+    "explain",
+    id,
+    "a reply in the thread",
+    20_000,
+    async () => replyOf(s, id, /Why|guess/i),
+    (m) => (m ? "why, with evidence, in the thread" : null),
   );
   return found.id;
 }
 
-const recovered = (s: Stage, name: string, id: string | null): Promise<unknown> =>
-  id === null
+async function ack(s: Stage, id: string, incidentId: string | null): Promise<void> {
+  const root = rootOf(s, id);
+  if (incidentId === null || !root) return;
+  await press(s, root, "Ack");
+  await step(
+    s,
+    "ack",
+    id,
+    "the button to count",
+    10_000,
+    () => incident(s, incidentId),
+    (i) => (i.acked_by ? "acked by the button in Slack" : null),
+  );
+}
+
+const recovered = (s: Stage, id: string, incidentId: string | null): Promise<unknown> =>
+  incidentId === null
     ? Promise.resolve(null)
     : step(
         s,
         "recover",
-        name,
+        id,
         "two good looks and a notice",
         60_000,
-        () => incident(s, id),
-        (i) =>
-          i.state === "resolved" &&
-          s.platforms.ledger().slack.some((m) => m.text.startsWith("● OK again") && m.text.includes(name))
-            ? "OK again, told in the same thread"
-            : null,
+        () => incident(s, incidentId),
+        (i) => (i.state === "resolved" && replyOf(s, id, /^● OK again/) ? "OK again, told in the same thread" : null),
       );
-
-type SlackMessage = ReturnType<Platforms["ledger"]>["slack"][number];
-const message = (s: Stage, name: string): SlackMessage | undefined =>
-  s.platforms.ledger().slack.find((m) => m.text.includes(name) && m.thread_ts === null);
-
-/** Presses Ack the way Slack reports it: a signed form post with the opaque id of the button. */
-async function pressAck(s: Stage, name: string, m: SlackMessage): Promise<void> {
-  const buttons = (
-    m.blocks as { type: string; elements?: { value?: string; action_id?: string; text?: { text: string } }[] }[]
-  )
-    .filter((b) => b.type === "actions")
-    .flatMap((b) => b.elements ?? []);
-  const ack = buttons.find((b) => b.text?.text.startsWith("Ack"));
-  const payload = {
-    type: "block_actions",
-    user: { id: "U0DEMO", username: "ana" },
-    trigger_id: `${name}.trigger`,
-    container: { message_ts: m.ts, channel_id: m.channel },
-    channel: { id: m.channel },
-    actions: [{ type: "button", action_id: ack?.action_id, value: ack?.value, action_ts: String(Date.now() / 1000) }],
-  };
-  const body = `payload=${encodeURIComponent(JSON.stringify(payload))}`;
-  const ts = String(Math.floor(Date.now() / 1000));
-  const mac = createHmac("sha256", SIGNING_SECRET).update(`v0:${ts}:${body}`).digest("hex");
-  await s.box.rt.fetch("/webhooks/slack/demo/interactions", {
-    method: "POST",
-    headers: {
-      "content-type": "application/x-www-form-urlencoded",
-      "x-slack-request-timestamp": ts,
-      "x-slack-signature": `v0=${mac}`,
-    },
-    body,
-  });
-}
 
 async function watch(s: Stage): Promise<void> {
   const base = s.vendors.url;
+  const credentials = { token: "WATCH_DEMO_TOKEN" };
   const targets = [
-    {
-      id: "fly-api",
-      name: "fly-api",
-      kind: "fly",
-      config: { apps: ["api"], api_url: `${base}/fly` },
-      credentials: { token: "WATCH_DEMO_TOKEN" },
-    },
-    {
-      id: "fly-web",
-      name: "fly-web",
-      kind: "fly",
-      config: { apps: ["web"], api_url: `${base}/fly` },
-      credentials: { token: "WATCH_DEMO_TOKEN" },
-    },
-    {
-      id: "site",
-      name: "site",
-      kind: "vercel",
-      config: { project_ids: ["prj_site"], api_url: `${base}/vercel` },
-      credentials: { token: "WATCH_DEMO_TOKEN" },
-    },
-    { id: "checkout", name: "checkout", kind: "http", config: { url: `${base}/svc/checkout` } },
+    { id: "fly-api", kind: "fly", config: { apps: ["api"], api_url: `${base}/fly` }, credentials },
+    { id: "fly-web", kind: "fly", config: { apps: ["web"], api_url: `${base}/fly` }, credentials },
+    { id: "site", kind: "vercel", config: { project_ids: ["prj_site"], api_url: `${base}/vercel` }, credentials },
+    { id: "checkout", kind: "http", config: { url: `${base}/svc/checkout` } },
   ];
-  for (const t of targets) await s.box.api.call("POST", "/api/v1/targets", { every: "1m", ...t });
+  for (const t of targets) await s.box.api.call("POST", "/api/v1/targets", { name: t.id, every: "1m", ...t });
   await s.box.rt.tick();
   for (const t of targets)
     await step(
       s,
       "watch",
-      t.name,
+      t.id,
       "a healthy look",
       15_000,
       () => target(s, t.id),
@@ -225,33 +134,102 @@ async function watch(s: Stage): Promise<void> {
     );
 }
 
+const fixMode = (s: Stage, mode: "dry_run" | "approve"): Promise<unknown> =>
+  s.box.api.call("PATCH", "/api/v1/switchboard", { envelopes: { fly: { enabled: true, mode } } });
+
+const fixOf = (i: Incident, mode: string): Fix | undefined => i.fixes.find((f) => f.mode === mode);
+
+/** First the envelope only says what it would send; then a person approves it once, and the outcome is verified. */
+async function repair(s: Stage, id: string, incidentId: string | null): Promise<void> {
+  if (incidentId === null) return;
+  const dry = await step(
+    s,
+    "dry run",
+    id,
+    "the request that would be sent",
+    20_000,
+    () => incident(s, incidentId),
+    (i) =>
+      fixOf(i, "dry_run") ? `would ${fixOf(i, "dry_run")?.request.method} …/${MACHINE.slice(0, 6)}…, not sent` : null,
+  );
+  if (!dry) return;
+  await fixMode(s, "approve");
+  await s.box.api.call("POST", `/api/v1/incidents/${incidentId}/fix`, {
+    action: "restart_unhealthy_machine",
+    target_id: MACHINE,
+    reason: "the dry run looks right",
+    by: "ana",
+  });
+  const asked = await step(
+    s,
+    "ask",
+    id,
+    "Approve and Deny in the thread",
+    15_000,
+    async () => replyOf(s, id, /Approve one action/),
+    (m) => (m ? "Approve and Deny in the thread, 15 min" : null),
+  );
+  if (asked) await press(s, asked, "Approve");
+  await step(
+    s,
+    "fix",
+    id,
+    "a verified outcome",
+    40_000,
+    () => incident(s, incidentId),
+    (i) => {
+      const fix = fixOf(i, "approve");
+      return fix?.state === "done" ? `approved by ana, restarted once, verified: ${fix.outcome}` : null;
+    },
+  );
+}
+
 /** Two rounds, so that each vendor misbehaves in one way at a time; within a round the targets break together. */
 async function story(s: Stage): Promise<string[]> {
   s.vendors.control({ fly: { mode: "401", only: "/api/" }, svc: { mode: "hang" } });
   say(s, "break", "fly-api: its token is refused (401); checkout: no answer (timeout)");
-  const checkout = breakIt(s, "checkout", "checkout", "no answer within 8 s");
-  const refused = await breakIt(s, "fly-api", "fly-api", "HTTP 401");
+  const checkout = breakIt(s, "checkout", "no answer within 8 s");
+  const refused = await breakIt(s, "fly-api", "HTTP 401");
+  await ack(s, "fly-api", refused);
   s.vendors.control({ fly: { mode: "ok" } });
   await recovered(s, "fly-api", refused);
 
-  s.vendors.control({ fly: { mode: "failed_machine", only: "/web/" }, vercel: { mode: "latest_error" } });
+  await fixMode(s, "dry_run");
+  s.vendors.control({
+    fly: { mode: "failed_machine", only: "/web/", fix: "restart_fixes" },
+    vercel: { mode: "latest_error" },
+  });
   say(s, "break", "fly-web: its machine failed; site: latest production deployment ERROR");
-  const [failed, site, hung] = [
-    await breakIt(s, "fly-web", "fly-web", "no serving machine"),
-    await breakIt(s, "site", "site", "deployment ERROR"),
-    await checkout,
-  ];
-  s.vendors.control({ reset: true });
-  say(s, "mend", "everything answers again");
+  const site = breakIt(s, "site", "deployment ERROR");
+  const failed = await breakIt(s, "fly-web", "no serving machine");
+  await repair(s, "fly-web", failed);
   await recovered(s, "fly-web", failed);
-  await recovered(s, "site", site);
-  await recovered(s, "checkout", hung);
-  return [refused, failed, site, hung].filter((x) => x !== null);
+  await ack(s, "site", await site);
+  await ack(s, "checkout", await checkout);
+  s.vendors.control({ vercel: { mode: "ok" }, svc: { mode: "ok" } });
+  say(s, "mend", "site and checkout answer again");
+  await recovered(s, "site", await site);
+  await recovered(s, "checkout", await checkout);
+  return [failed, refused, await site, await checkout].filter((x) => x !== null);
 }
 
-function say(s: Stage, name: string, text: string): void {
-  s.progress.clear();
-  s.term.out(line(s.term, "--  ", name, text, ""));
+/** The agent answers from live rows; it is asked what anyone would ask. */
+async function ask(s: Stage): Promise<void> {
+  interface Ask {
+    id: string;
+    state: string;
+    answer: { text: string; engine: string } | null;
+  }
+  const asked = await s.box.api.call<{ id: string }>("POST", "/api/v1/asks", { question: "is anything down?" });
+  await step(
+    s,
+    "agent",
+    "is anything down?",
+    "an answer from live state",
+    20_000,
+    () => s.box.api.call<Ask>("GET", `/api/v1/asks/${asked.id}`),
+    (a) => (a.answer ? `answered ${a.answer.engine}` : null),
+  );
 }
 
 async function timeline(s: Stage, id: string): Promise<void> {
@@ -265,15 +243,18 @@ async function timeline(s: Stage, id: string): Promise<void> {
 export async function main(): Promise<number> {
   const args = readArgs({
     command: "npm run demo --",
-    what: "A local service breaks; it is seen, confirmed, told, acked, and recovers. Nothing leaves this machine.",
+    what: "Local services break; it is seen, told, explained, fixed with approval, and recovers. Nothing leaves this machine.",
     options: { keep: { type: "boolean", what: "stay up afterwards and print the operator link" } },
   });
   const term = makeTerm();
   const began = Date.now();
   term.out(`Reveille demo   local services break; nothing leaves this machine`);
   term.out(`  thresholds as shipped; the clock runs ${RATE} times faster (30 s take 3 s), time-outs are real`);
+  term.out(`  Slack, the vendors and the model are local servers; the model's words are scripted`);
   const vendors = await startVendors();
   const platforms = await startPlatforms(0, { slackToken: SLACK_TOKEN });
+  const llm = await startLlm();
+  llm.control({ otherwise: { mode: "good", text: EXPLANATION } });
   const box = await openSandbox({
     clockRate: RATE,
     vars: {
@@ -282,11 +263,14 @@ export async function main(): Promise<number> {
       REVEILLE_SLACK_SIGNING_SECRET: SIGNING_SECRET,
       REVEILLE_SLACK_OPERATOR_ID: "U0DEMO",
       REVEILLE_SLACK_API_URL: `${platforms.url}/slack/api`,
+      REVEILLE_ANTHROPIC_API_KEY: "demo-model-key-000000001",
+      REVEILLE_ANTHROPIC_BASE_URL: `${llm.url}/v1`,
+      REVEILLE_FLY_WRITE_TOKEN: "demo-fly-write-token-0001",
     },
   });
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort());
-  const s: Stage = { term, progress: term.progress(), box, vendors, platforms, missed: 0, steps: 0 };
+  const s: Stage = { term, progress: term.progress(), box, vendors, platforms, llm, missed: 0, steps: 0 };
   // The cron of a fast clock: one tick a Reveille minute, never two at once.
   let ticking: Promise<unknown> = Promise.resolve();
   const cron = setInterval(() => {
@@ -295,11 +279,13 @@ export async function main(): Promise<number> {
   try {
     await watch(s);
     const ids = await story(s);
-    if (ids[1]) await timeline(s, ids[1]);
+    await ask(s);
+    if (ids[0]) await timeline(s, ids[0]);
     term.out("");
     term.out(`${s.steps - s.missed} of ${s.steps} steps seen in ${seconds(Date.now() - began)}.`);
     if (args.flag("keep") && !stop.signal.aborted) {
-      term.out(`Open  ${await loginLink(box.api, box.rt.url)}   (once, within ${10 / RATE} min)   Ctrl-C stops`);
+      const link = await loginLink(box.api, box.rt.url);
+      term.out(`Open  ${link}   (once, within ${10 / RATE} min)   Ctrl-C stops`);
       await new Promise((resolve) => stop.signal.addEventListener("abort", resolve));
     }
     return s.missed === 0 ? EXIT.ok : EXIT.missed;
@@ -307,6 +293,6 @@ export async function main(): Promise<number> {
     clearInterval(cron);
     await ticking;
     await box.close();
-    await Promise.all([vendors.close(), platforms.close()]);
+    await Promise.all([vendors.close(), platforms.close(), llm.close()]);
   }
 }
