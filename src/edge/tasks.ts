@@ -44,6 +44,8 @@ export function cycleDeps(env: EdgeEnv, runtime: Runtime): CycleDeps {
 const WATCHER = "reveille-cron";
 /** Silence of the alarm after which the cron sets it again (it speaks every 2 min). */
 const ALARM_SILENT = 5 * MINUTE;
+/** Judged by targets of their own: the cycle by `reveille-cron`, the alarm by `reveille-dead-man`. */
+const OWN_RULE = ["heartbeat", "heartbeat_probes", "dead_man"];
 /** The rules are judged every 3 min; a longer pause means that all of Reveille stood still. */
 const BACK_AFTER = 6 * MINUTE;
 
@@ -117,8 +119,7 @@ async function judgeRules(env: EdgeEnv, runtime: Runtime): Promise<string> {
     paused: switches.unreadable ? null : switches.paused,
     budget_share: await judgeBudget(env, runtime, states),
     ...(back ? { alarm_at: null } : {}),
-    // The dead man has a rule of its own.
-    listeners_down: back ? [] : whole.down.filter((name) => name !== "dead_man"),
+    listeners_down: back ? [] : whole.down.filter((name) => !OWN_RULE.includes(name)),
   };
   const targets = (await readTargets(env.DB, "reveille-", 50)).filter((t) => t.kind === "internal" && t.id !== WATCHER);
   const known = await readStates(

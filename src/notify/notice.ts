@@ -152,9 +152,11 @@ const by = (f: IncidentFacts): string => `Acked by ${plain(f.acked_by ?? "someon
 /** "fly-web: no serving machine" → "no serving machine": the name is said once. The title may hold a cut name. */
 function whatOf(f: IncidentFacts): string {
   const title = plain(f.title);
-  const colon = title.lastIndexOf(": ");
-  const named = colon > 0 && plain(f.target_name).startsWith(title.slice(0, colon).replace(/…$/, ""));
-  return named ? title.slice(colon + 2) : title;
+  const name = plain(f.target_name);
+  // Both the name (which may be cut) and the words may hold a colon: the longest beginning that is the name is the name.
+  for (let colon = title.lastIndexOf(": "); colon > 0; colon = title.lastIndexOf(": ", colon - 1))
+    if (name.startsWith(title.slice(0, colon).replace(/…$/, ""))) return title.slice(colon + 2);
+  return title;
 }
 
 function subjectOf(f: IncidentFacts): string {

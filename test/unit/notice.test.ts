@@ -121,6 +121,16 @@ describe("notices of one incident", () => {
     ],
     ["opened", { rehearsal: true }, "■ Rehearsal, down: fly-web, no serving machine"],
     ["recovered", { rehearsal: true, resolved_at: at }, "● Rehearsal, OK again: fly-web, down 30 s"],
+    [
+      "opened",
+      {
+        kind: "internal",
+        severity: "warning",
+        target_name: "Reveille: periodic tasks",
+        title: "Reveille: periodic tasks: Failing: sweeper",
+      },
+      "▲ Alert: Reveille: periodic tasks, Failing: sweeper",
+    ],
     ["opened", { kind: "internal", severity: "warning", title: "6 dead letters" }, "▲ Alert: fly-web, 6 dead letters"],
   ])("%s %j", (event, more, title) => expect(say(event, more).title).toBe(title));
 

@@ -30,7 +30,7 @@ export function channelWord(c: ChannelState, all: ChannelState[], now: number): 
     case "unknown":
       return `${c.channel}: may have been delivered, the answer was lost${nth}`;
     case "suppressed":
-      return `${c.channel}: suppressed`;
+      return `${c.channel}: not sent, ${c.error ?? "held back"}`;
     default: {
       const next = all[all.indexOf(c) + 1];
       const then = next ? ` → ${next.channel}` : c.tries < 3 ? ", retrying" : "";
@@ -54,7 +54,7 @@ const NoticeItem: FC<{ ctx: PageContext; n: InboxNotice }> = ({ ctx, n }) => (
       <div class="sub">
         {n.channels.map((c) => channelWord(c, n.channels, ctx.now)).join(" · ")}
         {n.channels
-          .filter((c) => c.error && c.state !== "sent")
+          .filter((c) => c.error && c.state !== "sent" && c.state !== "suppressed")
           .map((c) => (
             <div>
               {c.channel} said: <span class="quote">{c.error}</span>
