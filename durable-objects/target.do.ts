@@ -22,6 +22,7 @@ import {
   readState,
   readTarget,
   rehearsed,
+  report,
   type Snapshot,
   saveState,
   step,
@@ -265,7 +266,7 @@ export class Target extends DurableObject<ObjectEnv> {
     if (statements.length > 0) await DB.batch(statements);
     await this.#arm(targetId, target, machine);
     await this.#send(wakes);
-    this.#report(target, machine, effects);
+    report(this.#runtime.log, target, machine, effects);
     return { machine, changed: effects.length > 0 };
   }
 
@@ -319,24 +320,6 @@ export class Target extends DurableObject<ObjectEnv> {
       await this.env.WAKE_QUEUE.sendBatch(wakes.map((w) => ({ body: { wake_id: w.wake_id, kind: "incident" } })));
     } catch (error) {
       this.#runtime.log("error", "wake.send_failed", { wakes: wakes.length, error: describe(error) });
-    }
-  }
-
-  #report(target: TargetRecord, m: Machine, effects: ReturnType<typeof step>["effects"]): void {
-    const { log } = this.#runtime;
-    for (const e of effects) {
-      if (e.type === "open")
-        log("info", "incident.opened", {
-          target: target.id,
-          incident: e.incident.id,
-          category: e.incident.category,
-          severity: e.incident.severity,
-          confirmed_by: e.confirmed_by,
-        });
-      else if (e.type === "resolve")
-        log("info", "incident.resolved", { target: target.id, incident: e.incident.id, downtime_ms: e.downtime_ms });
-      else if (e.type === "raise")
-        log("info", "incident.raised", { target: target.id, incident: m.incident?.id, to: e.to });
     }
   }
 }

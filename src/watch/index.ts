@@ -17,6 +17,7 @@ export { policyOf } from "./policy";
 export { authorization as flyAuthorization, machine as flyMachine, roleOf as flyRole } from "./probes/fly.probe";
 export { bindingsOf } from "./probes/setup";
 export { rehearsed, unchanged } from "./rehearsal";
+export { report } from "./report";
 export {
   addTally,
   emptyTally,
