@@ -282,12 +282,18 @@ async function resend(
   row: { kind: string; ref: string | null; payload: string },
 ): Promise<void> {
   if (row.kind === "wake" && row.ref) {
-    await env.DB.prepare(
-      `UPDATE wake SET stage = CASE WHEN plain_noticed_at IS NULL THEN 'new' ELSE 'plain_noticed' END, done_at = NULL,
-         dm_status = NULL, claimed_by = NULL, lease_until = NULL, next_at = ? WHERE wake_id = ? AND stage = 'dead'`,
-    )
-      .bind(now + 60_000, row.ref)
-      .run();
+    await env.DB.batch([
+      // What nobody was told is still to be told: a settled notice would count as told.
+      env.DB.prepare(
+        `UPDATE notice SET dm_status = NULL WHERE wake_id = ?1 AND dm_status = 'failed_send'
+           AND EXISTS (SELECT 1 FROM wake WHERE wake_id = ?1 AND stage = 'dead' AND plain_noticed_at IS NULL)`,
+      ).bind(row.ref),
+      env.DB.prepare(
+        `UPDATE wake SET stage = CASE WHEN plain_noticed_at IS NULL THEN 'new' WHEN investigated_at IS NOT NULL THEN 'investigated'
+           WHEN reserved_at IS NOT NULL THEN 'reserved' ELSE 'plain_noticed' END, done_at = NULL, attempts = 0,
+           dm_status = NULL, claimed_by = NULL, lease_until = NULL, next_at = ? WHERE wake_id = ? AND stage = 'dead'`,
+      ).bind(now + 60_000, row.ref),
+    ]);
     await env.WAKE_QUEUE.send({ wake_id: row.ref, kind: "incident" });
   } else if (row.kind === "probe") {
     const { shard, nums } = shardMessage.parse(JSON.parse(row.payload));

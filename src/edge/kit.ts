@@ -56,7 +56,7 @@ export function onError(error: Error, c: Context<AppEnv>): Response {
 export function apiApp(): OpenAPIHono<AppEnv> {
   const app = new OpenAPIHono<AppEnv>({
     defaultHook: (result) => {
-      if (!result.success) throw schemaError(result.error, "request");
+      if (!result.success) throw schemaError(result.error, "request", "data" in result ? result.data : undefined);
     },
   });
   app.onError(onError);

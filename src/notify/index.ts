@@ -21,6 +21,7 @@ export { clipWords, plain, plainLines } from "./text";
 export { deliverInThread } from "./thread";
 export type { Channel, ChannelName, Notice, NoticeEvent, Outgoing, SendResult } from "./types";
 export { leaseOf, processWake, SWEEP_GRACE, type WakeDeps, type WakeResult } from "./wake";
+export { tryWake } from "./wake.dead";
 export {
   claim as claimWake,
   finish as finishWake,

@@ -34,7 +34,7 @@ export async function close(deps: WakeDeps, wake: WakeWork, claimant: string, to
       : "engine_unavailable_failed_send";
   const statements = [finish(db, wake.wake_id, claimant, now, { stage: "noticed", dm_status, reasoning_error })];
   if (INVESTIGATED.includes(wake.event)) {
-    const payload = JSON.parse(wake.payload) as { probe: string };
+    const payload = JSON.parse(wake.payload) as { probe: string; rehearsal?: boolean };
     statements.push(
       auditStatement(db, {
         at: now,
@@ -57,6 +57,7 @@ export async function close(deps: WakeDeps, wake: WakeWork, claimant: string, to
           investigation_summary_text: null,
           dm_status,
           autofix_attempted: false,
+          ...(payload.rehearsal === true ? { rehearsal: true } : {}),
           ...(reasoning_error ? { reasoning_error } : { skipped: told.skipped ?? "not pushed" }),
         },
       }),

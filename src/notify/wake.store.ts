@@ -41,7 +41,7 @@ export async function claim(
     .first<WakeWork>();
 }
 
-/** Gives a wake back for a later try; the sweeper covers a queue that forgets it. */
+/** Gives a wake back for a planned later try, which is no failed one; the sweeper covers a queue that forgets it. */
 export const release = (
   db: D1Database,
   wakeId: string,
@@ -52,9 +52,24 @@ export const release = (
   db
     .prepare(
       `UPDATE wake SET claimed_by = NULL, lease_until = NULL, next_at = ?, last_error = COALESCE(?, last_error),
-         deferred_until = COALESCE(?, deferred_until) WHERE wake_id = ? AND claimed_by = ?`,
+         deferred_until = COALESCE(?, deferred_until), attempts = MAX(0, attempts - 1) WHERE wake_id = ? AND claimed_by = ?`,
     )
     .bind(nextAt, more.error ?? null, more.deferred_until ?? null, wakeId, claimant);
+
+/** Gives a wake back after a try that failed: it counts, and the queue's own retry finds the wake free. */
+export const giveUpTry = (
+  db: D1Database,
+  wakeId: string,
+  claimant: string,
+  nextAt: number,
+  error: string,
+): D1PreparedStatement =>
+  db
+    .prepare(
+      `UPDATE wake SET claimed_by = NULL, lease_until = NULL, next_at = ?, last_error = ?
+       WHERE wake_id = ? AND claimed_by = ? AND done_at IS NULL`,
+    )
+    .bind(nextAt, error, wakeId, claimant);
 
 export const markPlainNoticed = (db: D1Database, wakeId: string, claimant: string, now: number): D1PreparedStatement =>
   db
@@ -130,7 +145,9 @@ export async function gateRows(
 export const noteSent = (db: D1Database, wake: WakeWork, now: number): D1PreparedStatement =>
   db
     .prepare(
-      `INSERT INTO wake_debounce (target_id, category, sent_at, wake_id) VALUES (?1, ?2, ?3, ?4)
+      // A target deleted meanwhile leaves no cooldown for the next one of its id.
+      `INSERT INTO wake_debounce (target_id, category, sent_at, wake_id)
+       SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM target WHERE id = ?1)
        ON CONFLICT (target_id, category) DO UPDATE SET sent_at = ?3, wake_id = ?4`,
     )
     .bind(wake.target_id, wake.category, now, wake.wake_id);

@@ -4,6 +4,7 @@ import { deliver } from "./deliver";
 import { BURST_WINDOW, type Gate, gate } from "./gate";
 import { close, resumeTold } from "./wake.close";
 import { compose, fold } from "./wake.compose";
+import { tryWake } from "./wake.dead";
 import {
   claim,
   earlierWakes,
@@ -53,6 +54,12 @@ export async function processWake(deps: WakeDeps, wakeId: string, depth = 0): Pr
   const claimant = newId(now);
   const wake = await claim(db, wakeId, claimant, now, leaseOf(runtime));
   if (!wake) return { done: true };
+  return tryWake<WakeResult>(deps, wake, claimant, { done: true }, () => step(deps, wake, claimant, depth));
+}
+
+async function step(deps: WakeDeps, wake: WakeWork, claimant: string, depth: number): Promise<WakeResult> {
+  const { db, runtime } = deps;
+  const now = runtime.clock.now();
   if (wake.stage !== "claimed") {
     await resumeTold(deps, wake, claimant);
     return { done: true };
@@ -77,11 +84,11 @@ export async function processWake(deps: WakeDeps, wakeId: string, depth = 0): Pr
     incident_was_pushed: rows.incident_was_pushed,
   });
   if (decision.type === "defer") {
-    await release(db, wakeId, claimant, decision.until + SWEEP_GRACE, {
+    await release(db, wake.wake_id, claimant, decision.until + SWEEP_GRACE, {
       error: "held back by the debounce",
       deferred_until: decision.until,
     }).run();
-    runtime.log("info", "wake.deferred", { wake: wakeId, until: decision.until });
+    runtime.log("info", "wake.deferred", { wake: wake.wake_id, until: decision.until });
     return { done: false, retry_at: decision.until };
   }
   return tell(deps, wake, claimant, decision);

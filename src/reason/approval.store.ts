@@ -57,8 +57,9 @@ export async function answerApproval(
       .bind(a.now, a.by, a.answer, id),
     db
       .prepare(
-        `UPDATE autofix SET state = ?1, by = ?2, expires_at = ?3, finished_at = ?4 WHERE state = 'waiting'
-           AND key = (SELECT autofix_key FROM approval WHERE id = ?5 AND used_at IS NOT NULL)`,
+        // Only when the statement before took the question: a spent one says nothing about the one that waits now.
+        `UPDATE autofix SET state = ?1, by = ?2, expires_at = ?3, finished_at = ?4 WHERE state = 'waiting' AND changes() > 0
+           AND key = (SELECT autofix_key FROM approval WHERE id = ?5)`,
       )
       .bind(state, a.by, a.until, a.answer === "deny" ? a.now : null, id),
     // One after the other: each is written only when the statement before it changed a row, so a lost press proves nothing.

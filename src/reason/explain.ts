@@ -12,6 +12,7 @@ import {
   readFacts,
   releaseWake,
   SWEEP_GRACE,
+  tryWake,
   type WakeWork,
 } from "../notify";
 import { sessionId } from "../watch";
@@ -65,13 +66,17 @@ export async function explainWake(deps: ExplainDeps, wakeId: string): Promise<Ex
     return { done: true };
   }
   const run: Run = { deps, wake: { ...wake, incident_id: wake.incident_id }, claimant };
-  if (wake.stage !== "investigated") {
+  return tryWake<ExplainResult>(deps, wake, claimant, { done: true }, () => goOn(run, now + lease));
+}
+
+async function goOn(run: Run, leaseUntil: number): Promise<ExplainResult> {
+  if (run.wake.stage !== "investigated") {
     const skipped = await skipReason(run);
     if (skipped !== null) {
       await finish(run, null, null, skipped);
       return { done: true };
     }
-    if (!(await think(run, now + lease))) return { done: true };
+    if (!(await think(run, leaseUntil))) return { done: true };
   }
   return tell(run);
 }
@@ -91,9 +96,11 @@ export async function abandonExplanation(deps: ExplainDeps, wakeId: string): Pro
     return false;
   }
   const run: Run = { deps, wake: { ...wake, incident_id: wake.incident_id }, claimant };
-  if (wake.stage !== "investigated") await store(run, await lost(db, wakeId));
-  await finish(run, await readInvestigation(db, wakeId), null, null);
-  return true;
+  return tryWake(deps, wake, claimant, true, async () => {
+    if (wake.stage !== "investigated") await store(run, await lost(db, wakeId));
+    await finish(run, await readInvestigation(db, wakeId), null, null);
+    return true;
+  });
 }
 
 /** Why nothing is spent on it after all, or null. */
@@ -214,7 +221,7 @@ async function finish(
         ? "engine_unavailable_failed_send"
         : "engine_unavailable_fallback";
   const usage = (await usageOf(db, wake.wake_id)) ?? EMPTY;
-  const payload = JSON.parse(wake.payload) as { probe: string };
+  const payload = JSON.parse(wake.payload) as { probe: string; rehearsal?: boolean };
   const proof: AuditRow = {
     at: now,
     seam: "probe.investigation_completed",
@@ -236,6 +243,7 @@ async function finish(
       investigation_summary_text: found?.result?.summary ?? null,
       dm_status,
       autofix_attempted: await autofixAttempted(db, wake.wake_id),
+      ...(payload.rehearsal === true ? { rehearsal: true } : {}),
       ...(error === null ? {} : { reasoning_error: error }),
       ...(skipped === null ? {} : { skipped }),
       ...(notice === null ? {} : { explanation_status: notice }),

@@ -23,7 +23,12 @@ export const withoutLinks = (text: string): string =>
     .replace(/\b[a-z][a-z0-9+.-]{1,20}:\/\/\S*/gi, "(link removed)")
     .replace(/\b(?:mailto|javascript|data|tel):\S+/gi, "(link removed)")
     .replace(/\bwww\.\S+/gi, "(link removed)")
-    .replace(/\b[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}(?::\d+)?\/\S*/gi, "(link removed)");
+    // A host in letters of any script with a path, a query or a fragment; a bare name, or one with a port, is a word.
+    .replace(
+      /(?<![\p{L}\p{N}])(?:[\p{L}\p{N}-]{1,63}\.){1,10}(?:\p{L}{2,63}|xn--[a-z0-9-]{1,59})(?::\d{1,5})?(?:\/|[?#](?=[\p{L}\p{N}=&_%]))\S*/giu,
+      "(link removed)",
+    )
+    .replace(/(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?[/?#](?=[\p{L}?#=])\S*/gu, "(link removed)");
 
 /** A mark that nobody outside this call can know, so that no stranger's text can end the block it stands in. */
 export function makeFence(): string {

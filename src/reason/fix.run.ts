@@ -185,6 +185,7 @@ async function execute(deps: RunDeps, row: FixRow, api: FlyApi): Promise<Ended> 
   if (!lease.ok) return not(`No lease: ${lease.error}.`);
   let before: MachineNow | null = null;
   let note: string | null = null;
+  let refused: string | null = null;
   let released = "released";
   try {
     const seen = await readMachine(api, wall());
@@ -198,10 +199,9 @@ async function execute(deps: RunDeps, row: FixRow, api: FlyApi): Promise<Ended> 
     if (stop) return not(stop, { before });
     const sent = await actOn(api, verb, lease.value);
     if (!sent.ok && sent.kind === "guarded") return not(sent.error, { before });
-    if (!sent.ok && sent.kind === "refused")
-      return { state: "failed", sent: true, before, after: null, error: sent.error, lease: released };
+    if (!sent.ok && sent.kind === "refused") refused = sent.error;
     // No answer, or a 5xx: it may have been applied. It is never sent again; what the machine does now tells.
-    if (!sent.ok) note = sent.error;
+    else if (!sent.ok) note = sent.error;
   } finally {
     const back = await releaseLease(api, lease.value);
     if (!back.ok) {
@@ -209,6 +209,8 @@ async function execute(deps: RunDeps, row: FixRow, api: FlyApi): Promise<Ended> 
       deps.runtime.log("warn", "autofix.lease_kept", { key: row.key, error: back.error });
     }
   }
+  // Told after the lease was given back, so that the row says what became of it.
+  if (refused !== null) return { state: "failed", sent: true, before, after: null, error: refused, lease: released };
   const poll = deps.poll_ms ?? Math.max(5 * SECOND, Math.min(POLL_MS, deps.runtime.clock.span(POLL_MS)));
   const after = await awaitServing(api, before.state, poll, wall);
   return { state: "done", sent: true, before, after: after?.machine ?? null, error: note, lease: released };

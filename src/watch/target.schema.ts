@@ -152,11 +152,43 @@ export const targetPatch = z.strictObject({
 });
 export type TargetPatch = z.output<typeof targetPatch>;
 
-/** Turns what zod found into our error: the first field that is wrong, in words. */
-export function schemaError(error: z.ZodError, what = "target"): ReveilleError {
+const CONFIGS: Partial<Record<string, z.ZodType>> = {
+  supabase: supabaseConfig,
+  fly: flyConfig,
+  sentry: sentryConfig,
+  http: httpConfig,
+  tcp: tcpConfig,
+  heartbeat: heartbeatConfig,
+};
+
+/** The keys that a kind's `config` can't do without, as the schema itself tells them. */
+function requiredKeys(body: unknown): string[] {
+  const kind = typeof body === "object" && body !== null && "kind" in body ? String(body.kind) : "";
+  const issues = CONFIGS[kind]?.safeParse({}).error?.issues ?? [];
+  return [...new Set(issues.flatMap((i) => (i.path.length === 1 ? [String(i.path[0])] : [])))];
+}
+
+const TYPES: Record<string, string> = {
+  object: "an object",
+  record: "an object",
+  array: "a list",
+  string: "a text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+};
+
+/** Zod's "Invalid input: expected …, received …" in words; any other message stays. */
+const typeWords = (message: string): string =>
+  message.replace(/^Invalid input: expected (\S+), received (.+)$/, (all, expected: string, got: string) =>
+    got === "undefined" ? "is missing" : TYPES[expected] ? `must be ${TYPES[expected]}` : all,
+  );
+
+/** Turns what zod found into our error: the first field that is wrong, in words. `body`: what was read, for the hint. */
+export function schemaError(error: z.ZodError, what = "target", body?: unknown): ReveilleError {
   const first = error.issues[0];
   let field = (first?.path ?? []).map(String).join(".");
-  let message = first?.message ?? "is not valid";
+  let message = typeWords(first?.message ?? "is not valid");
   let hint: string | undefined;
   if (first?.code === "unrecognized_keys") {
     const key = clip(first.keys[0] ?? "", 60);
@@ -165,6 +197,9 @@ export function schemaError(error: z.ZodError, what = "target"): ReveilleError {
     hint = "Check the spelling, or leave it out.";
   } else if (first?.code === "invalid_union" && field === "kind") {
     message = `must be one of ${KINDS.filter((k) => k !== "internal").join(", ")}`;
+  } else if (field === "config") {
+    const keys = requiredKeys(body);
+    if (keys.length > 0) hint = `This kind needs ${keys.map((k) => `config.${k}`).join(" and ")}; see docs/targets.md.`;
   }
   const shown = field || what;
   return new ReveilleError({
@@ -179,7 +214,7 @@ export function schemaError(error: z.ZodError, what = "target"): ReveilleError {
 /** Reads a whole target. @throws ReveilleError 400 `bad_target` naming the field. */
 export function parseTarget(body: unknown): TargetInput {
   const read = targetInput.safeParse(body);
-  if (!read.success) throw schemaError(read.error);
+  if (!read.success) throw schemaError(read.error, "target", body);
   return read.data;
 }
 

@@ -141,6 +141,8 @@ export const deleteTarget = (db: D1Database, t: Target): D1PreparedStatement[] =
   db.prepare("DELETE FROM target_state WHERE target_id = ?").bind(t.id),
   db.prepare("DELETE FROM heartbeat WHERE num = ?").bind(t.num),
   db.prepare("DELETE FROM probe_memory WHERE num = ?").bind(t.num),
+  // A target made again under this id is another one: it is told at once.
+  db.prepare("DELETE FROM wake_debounce WHERE target_id = ?").bind(t.id),
   db.prepare("DELETE FROM target WHERE id = ?").bind(t.id),
 ];
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { LlmCall, LlmControl, LlmLedger, LlmReply } from "./llm.types";
+import type { LlmCall, LlmControl, LlmLedger, LlmOptions, LlmReply } from "./llm.types";
 
 /**
  * Model providers as the outside world shows them: Anthropic Messages at `POST /v1/messages`, OpenAI Chat Completions at
@@ -31,7 +31,7 @@ interface Answer {
 
 const GOOD = "The target answers 503 since its last release; the machine exited with code 137.";
 
-export async function startLlm(port = 0): Promise<Llm> {
+export async function startLlm(port = 0, options: LlmOptions = {}): Promise<Llm> {
   let ledger: LlmLedger = { calls: [], malformed: [] };
   let queue: LlmReply[] = [];
   let otherwise: LlmReply = { mode: "good" };
@@ -69,11 +69,14 @@ export async function startLlm(port = 0): Promise<Llm> {
       ledger.malformed.push(wrong);
       return json(res, 400, failure(wire, 400, wrong));
     }
-    const reply = queue.shift() ?? otherwise;
+    const messages = (body["messages"] as Turn[]).length;
+    const about = options.about?.exec(raw)?.[1] ?? null;
+    const reply = queue.shift() ?? options.choose?.({ about, messages }) ?? otherwise;
     const call: LlmCall = {
       wire,
       model: String(body["model"]),
-      messages: (body["messages"] as Turn[]).length,
+      about,
+      messages,
       tools: toolNames(wire, body),
       max_tokens: typeof body["max_tokens"] === "number" ? body["max_tokens"] : null,
       request_id: (req.headers["x-request-id"] as string | undefined) ?? null,

@@ -40,6 +40,8 @@ export interface LlmReply {
 export interface LlmCall {
   wire: "anthropic" | "openai";
   model: string;
+  /** What the prompt is about, as `LlmOptions.about` reads it; null without it. */
+  about: string | null;
   messages: number;
   tools: string[];
   max_tokens: number | null;
@@ -70,4 +72,12 @@ export interface LlmControl {
   queue?: LlmReply[];
   /** The answer when the queue is empty; `good` unless set. */
   otherwise?: LlmReply;
+}
+
+/** For who starts the stand-in in its own process. */
+export interface LlmOptions {
+  /** Finds in the raw request what it is about (first group), so that the ledger tells whose call each one was. */
+  about?: RegExp;
+  /** Chooses the answer when no scripted one waits. `messages` is 1 in the first round of a call. */
+  choose?(asked: { about: string | null; messages: number }): LlmReply;
 }

@@ -21,8 +21,15 @@ interface Entity {
   length: number;
 }
 
-/** A word joiner after each `@` and before each `/`-command: Telegram makes links of both by itself. */
-const inert = (text: string): string => text.replaceAll("@", "@\u2060").replace(/(^|\s)\/(?=\w)/g, "$1\u2060/");
+/** A bare host name; what belongs to a whole URL (ours) stays. */
+const HOST = /(?<![\p{L}\p{N}_:/.@?=&#-])(?:[\p{L}\p{N}_-]{1,63}\.){1,10}\p{L}{2,63}(?![\p{L}\p{N}_])/gu;
+
+/** A word joiner in each bare host name, after each `@` and before each `/`-command: Telegram makes links of them by itself. */
+const inert = (text: string): string =>
+  text
+    .replace(HOST, (host) => host.replaceAll(".", ".\u2060"))
+    .replaceAll("@", "@\u2060")
+    .replace(/(^|\s)\/(?=\w)/g, "$1\u2060/");
 
 /** Text with entities; MarkdownV2 would need escapes that a stranger's text could break. */
 function render(notice: Notice): { text: string; entities: Entity[] } {
