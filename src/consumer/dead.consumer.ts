@@ -56,9 +56,13 @@ async function lastWord(
   const wake = wakeMessage.safeParse(body);
   if (!wake.success) return { ref: null, wake_id: null, reason: "The message is not a wake." };
   const ref = wake.data.wake_id;
-  const reason = (await tryOnce(deps, ref))
+  const told = await tryOnce(deps, ref);
+  const last = await deps.db.prepare("SELECT stage FROM wake WHERE wake_id = ?").bind(ref).first<{ stage: string }>();
+  const reason = told
     ? "The wake failed every try; its notice went out from the dead-letter queue."
-    : "The wake failed every try and its notice is not delivered; the sweeper goes on.";
+    : last?.stage === "dead"
+      ? "The wake failed every try and is dead; its notice is in the inbox alone."
+      : "The wake failed every try and its notice is not delivered; the sweeper goes on.";
   return { ref, wake_id: ref, reason };
 }
 

@@ -10,11 +10,12 @@ import type { RunResult } from "./runs.consumer";
 export async function explainDeps(env: ConsumerEnv): Promise<ExplainDeps> {
   const runtime = runtimeOf(env, "consumer");
   // An unreadable switchboard reads as paused: nothing is spent.
-  const { paused } = await switchboard(env.SWITCHBOARD).readOrStop();
+  const { paused, muted_until } = await switchboard(env.SWITCHBOARD).readOrStop();
   const deps = { db: env.DB, runtime, engine: makeEngine(runtime, env), budget: budgetObject(env.BUDGET), paused };
   return {
     db: env.DB,
     runtime,
+    muted_until,
     spend: async (call) => {
       const result = await spend(deps, { ...call, route: "probe_investigation" });
       return { result, usd: result.usd };

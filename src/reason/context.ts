@@ -12,6 +12,7 @@ import {
   type Target,
   targetSeries,
 } from "../watch";
+import { TARGET_ID } from "./autofix";
 import { othersOpen, othersWorst } from "./context.store";
 import { allowedActions, type Book, makeBook, type Scope, sickIn } from "./evidence";
 import { fenced, strange } from "./fence";

@@ -74,15 +74,18 @@ export function checkEvidence(reply: Investigation, scope: Scope): Checked {
   const kept = [...cited].filter((id) => known.has(id)).sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
   const action = reply.proposed_action ?? null;
   const dropped_action = action !== null && !actionAllowed(action, scope);
-  const clean = (text: string): string => strange(stripUnknown(text, known), 2_000);
+  // Cleaning may lengthen a text; what is kept must still fit the schema it is read by.
+  const clean = (text: string, max: number): string => strange(stripUnknown(text, known), max);
   return {
     result: {
-      summary: clean(reply.summary),
+      summary: clean(reply.summary, 2_000),
       evidence: kept,
       confidence: reply.confidence,
-      likely_cause: clean(reply.likely_cause),
-      next_step: clean(reply.next_step),
-      ...(action === null || dropped_action ? {} : { proposed_action: { ...action, reason: clean(action.reason) } }),
+      likely_cause: clean(reply.likely_cause, 600),
+      next_step: clean(reply.next_step, 600),
+      ...(action === null || dropped_action
+        ? {}
+        : { proposed_action: { ...action, reason: clean(action.reason, 400) } }),
     },
     dropped: cited.size - kept.length + (dropped_action ? 1 : 0),
     dropped_action,

@@ -4,6 +4,7 @@ import { newId } from "../kernel/ids";
 import {
   claimWake,
   composeInvestigation,
+  deliver,
   deliverInThread,
   finishWake,
   markInvestigated,
@@ -16,6 +17,7 @@ import {
   type WakeWork,
 } from "../notify";
 import { sessionId } from "../watch";
+import { mutedUntil } from "./fix.words";
 import { callId, failed, type InvestigateDeps, type Investigated, investigate } from "./investigation";
 import {
   autofixAttempted,
@@ -31,6 +33,8 @@ import type { Usage } from "./types";
  * again, and the notice is sent once.
  */
 export interface ExplainDeps extends InvestigateDeps {
+  /** Switchboard's mute, Reveille ms. */
+  muted_until?: number | null;
   /** Asks for a fix that survived the check; its own gates and keys decide. Absent: nothing can be asked for. */
   propose?(fix: {
     incident_id: string;
@@ -174,10 +178,13 @@ async function tell(run: Run): Promise<ExplainResult> {
   let notice: string | null = null;
   if (found && facts) {
     const frame = { id: newId(at), at, publicUrl: runtime.config.publicUrl };
-    const sent = await deliverInThread({ db, runtime }, composeInvestigation({ ...frame, facts, explained: found }), {
-      wake_id: wake.wake_id,
-      key: `${wake.wake_id}:why`,
-    });
+    const words = composeInvestigation({ ...frame, facts, explained: found });
+    const opts = { wake_id: wake.wake_id, key: `${wake.wake_id}:why` };
+    // Muted since the plain notice: what comes later stays in the inbox.
+    const muted = Math.max(deps.muted_until ?? 0, (await mutedUntil(db, facts.target_id)) ?? 0) > at;
+    const sent = muted
+      ? await deliver({ db, runtime }, words, { ...opts, push: false, reason: "muted" })
+      : await deliverInThread({ db, runtime }, words, opts);
     if (!sent.done) {
       await releaseWake(db, wake.wake_id, claimant, sent.retry_at + SWEEP_GRACE, {
         error: "a channel did not take the explanation yet",

@@ -81,8 +81,11 @@ export interface InvestigationView {
 }
 
 function toView(r: Row): InvestigationView {
-  const result = r.result === null ? null : investigationSchema.parse(JSON.parse(r.result));
-  return { ...r, at: iso(r.at), result, evidence: JSON.parse(r.evidence) as Evidence[], guess: r.guess === 1 };
+  const read = r.result === null ? null : investigationSchema.safeParse(JSON.parse(r.result));
+  // A row of another form is told as no answer: a page, or a wake's end, must not hang on it.
+  const error = read === null || read.success ? r.error : "invalid_output";
+  const result = read?.data ?? null;
+  return { ...r, at: iso(r.at), result, error, evidence: JSON.parse(r.evidence) as Evidence[], guess: r.guess === 1 };
 }
 
 /** The investigation of one wake, or null. */

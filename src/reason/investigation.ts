@@ -141,6 +141,8 @@ export async function investigate(deps: InvestigateDeps, wake: WakeFacts): Promi
   const parsed = parseReply(redact.text(answer.text));
   if (!parsed) return failed("invalid_output", common);
   const checked: Checked = checkEvidence(parsed.reply, context.scope);
+  // Nothing but marks of rows that were never shown, or characters nobody sees: that is no answer.
+  if (checked.result.summary === "") return failed("invalid_output", { ...common, dropped: checked.dropped });
   return {
     ...failed("invalid_output", common),
     error: null,

@@ -126,7 +126,7 @@ describe("a wake whose every try throws", () => {
     await r.deliver("runs", { kind: "investigation", wake_id: wake });
     r.env.DB = env.DB;
     expect((await wakeRow(wake))?.stage).toBe("investigated");
-    await env.DB.prepare("UPDATE investigation SET result = '{broken' WHERE wake_id = ?").bind(wake).run();
+    await env.DB.prepare("UPDATE investigation SET evidence = '{broken' WHERE wake_id = ?").bind(wake).run();
     expect(await untilDone(r, "runs", wake)).toBeGreaterThan(20);
     expect(await wakeRow(wake)).toMatchObject({ stage: "dead" });
     expect(await lettersOf(wake)).toHaveLength(1);

@@ -35,7 +35,10 @@ describe("look-alikes of links", () => {
     "checks 2/3 passing",
     "p95 1.5 s",
     "see config.apps",
-    "3/5 apps", "db.internal:5432 refused", "10.0.0.0/24 lost", "is it api.example.com?",
+    "3/5 apps",
+    "db.internal:5432 refused",
+    "10.0.0.0/24 lost",
+    "is it api.example.com?",
   ])("words stay: %s", (text) => expect(withoutLinks(text)).toBe(text));
 
   it("mentions and markup of Slack and HTML become words", () => {

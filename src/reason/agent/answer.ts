@@ -76,7 +76,12 @@ export async function answer(deps: AnswerDeps, ask: Pick<AskRow, "id" | "source"
   if (reading.routine && prefix === null) return rules(null);
   const said = await askModel(deps, ask, { question, prefix, state, now });
   if (!said.ok) return rules(said.error);
-  return byModel(deps, said, state, reading, now, began);
+  return (
+    (await byModel(deps, said, state, reading, now, began)) ?? {
+      ...(await rules("empty_response_text")),
+      usd: said.usd,
+    }
+  );
 }
 
 async function byRules(
@@ -169,6 +174,7 @@ const noteOverride = ({ db, runtime }: AnswerDeps, ask: string, route: Route, mo
     .run()
     .catch((error) => runtime.log("error", "audit.unwritten", { ask, error: describe(error) }));
 
+/** The model's answer with its marks checked; null when nothing is left of it that a person could read. */
 async function byModel(
   { db, runtime }: AnswerDeps,
   said: Extract<Said, { ok: true }>,
@@ -176,7 +182,7 @@ async function byModel(
   reading: Reading,
   now: number,
   began: number,
-): Promise<Answer> {
+): Promise<Answer | null> {
   // Links and invisible characters can't come from our rows: whoever wrote them wanted to lead an operator elsewhere.
   const text = withoutLinks(plainLines(runtime.redact.text(said.text)));
   const marks = readMarks(text);
@@ -184,6 +190,7 @@ async function byModel(
   const key = (c: Claim): string => `${c.kind}:${c.id}`;
   const known = new Map(cites.map((c) => [key(c), c.label]));
   const shown = marks.replace((c) => (known.has(key(c)) ? `[${known.get(key(c))}]` : null));
+  if (shown === "") return null;
   const guess = cites.length === 0;
   const whole = [
     blindLine(state, now).trim(),
