@@ -11,11 +11,11 @@ export interface ModelRef {
 export type Resolved = ({ ok: true } & ModelRef) | { ok: false; why: string };
 
 /** What an operator may write instead of a full id; the full id is what is asked for and priced. */
-const SHORT: Record<string, string> = {
-  opus: "claude-opus-4-5",
-  sonnet: "claude-sonnet-4-5",
-  haiku: "claude-haiku-4-5",
-};
+const SHORT = new Map([
+  ["opus", "claude-opus-4-5"],
+  ["sonnet", "claude-sonnet-4-5"],
+  ["haiku", "claude-haiku-4-5"],
+]);
 
 /**
  * Routes a model id by its prefix: `claude-`, `opus`, `sonnet`, `haiku` → Anthropic; `@cf/` → Workers AI; `gpt-`, `o1`, `o3`,
@@ -27,7 +27,8 @@ export function resolveModel(id: string): Resolved {
   if (!/^[\x21-\x7e]{1,120}$/.test(text))
     return { ok: false, why: "A model id is 1 to 120 characters without spaces." };
   const lower = text.toLowerCase();
-  if (SHORT[lower]) return { ok: true, provider: "anthropic", model: SHORT[lower] };
+  const short = SHORT.get(lower);
+  if (short) return { ok: true, provider: "anthropic", model: short };
   if (/^(opus|sonnet|haiku)-./.test(lower)) return { ok: true, provider: "anthropic", model: `claude-${lower}` };
   if (/^claude-./.test(lower)) return { ok: true, provider: "anthropic", model: text };
   if (/^@cf\/./.test(lower)) return { ok: true, provider: "workers-ai", model: text };

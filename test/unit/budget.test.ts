@@ -207,6 +207,8 @@ describe("model ids", () => {
       "openai:",
       "@cf/",
       "mistral-large",
+      "__proto__",
+      "constructor",
       "gpt-4 turbo",
       "x".repeat(200),
     ])
