@@ -10,6 +10,14 @@ const { options: consumer } = await readWorkerConfig("wrangler.consumer.toml");
 /** The pool calls the Worker under test by this name; the auxiliary consumer's object bindings must point at it. */
 const RUNNER = "vitest-pool-workers-runner-integration";
 
+/** Trust policies are Markdown files, imported as text as wrangler does it. */
+const textModules = {
+  name: "text-modules",
+  enforce: "pre" as const,
+  transform: (code: string, id: string) =>
+    /\.md$/.test(id) ? { code: `export default ${JSON.stringify(code)};`, map: null } : null,
+};
+
 const jsx = { oxc: { jsx: { runtime: "automatic" as const, importSource: "hono/jsx" } } };
 const optimizer = { ssr: { enabled: true, include: ["itty-durable"] } };
 
@@ -23,6 +31,7 @@ export default defineConfig({
         ...jsx,
         // Pure code, inside workerd, no bindings: files share one runtime.
         plugins: [
+          textModules,
           cloudflareTest({
             miniflare: { compatibilityDate: edge.compatibilityDate, compatibilityFlags: edge.compatibilityFlags },
           }),
@@ -39,8 +48,9 @@ export default defineConfig({
         ...jsx,
         // The edge as the Worker under test with real D1, objects and queues; the consumer beside it.
         plugins: [
+          textModules,
           cloudflareTest(({ inject }) => {
-            const vars = testVars({ platformsUrl: inject("platformsUrl") });
+            const vars = testVars({ platformsUrl: inject("platformsUrl"), paymentsUrl: inject("paymentsUrl") });
             return {
               main: "./src/edge/index.ts",
               remoteBindings: false,

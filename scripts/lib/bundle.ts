@@ -17,7 +17,7 @@ export async function bundleWorker(entry: string): Promise<string> {
     conditions: ["workerd", "worker", "browser"],
     mainFields: ["browser", "module", "main"],
     external: ["cloudflare:*"],
-    loader: { ".txt": "text", ".html": "text", ".sql": "text" },
+    loader: { ".txt": "text", ".html": "text", ".sql": "text", ".md": "text" },
     define: { "process.env.NODE_ENV": '"production"', "navigator.userAgent": '"Cloudflare-Workers"' },
     keepNames: true,
     logLevel: "silent",

@@ -47,13 +47,15 @@ export function exampleFile(variables: Variable[] = VARIABLES): string {
     return `# ${x.what} (${notes.join("; ")})\n# ${x.name}=${x.default}`;
   });
   return [
-    "# Every variable Reveille reads. `npm start` makes .dev.vars with the three secrets it needs;",
+    "# Every variable Reveille reads. `npm start` makes .dev.vars with the four secrets it needs;",
     "# copy further lines from here, without the #. An empty value counts as unset; docs/configuration.md explains.",
     "",
     "# Credentials of your own targets: any name that starts with WATCH_ (edge; secret)",
     "# WATCH_CHECKOUT_TOKEN=",
     "# Bearer tokens of MCP servers: any name that starts with WATCH_MCP_ (consumer; secret)",
     "# WATCH_MCP_EXAMPLE=",
+    "# Codes and prices that your own trust policy names: any name that starts with TRUST_ (edge; secret)",
+    "# TRUST_PARTNER_CODE=",
     "",
     blocks.join("\n\n"),
     "",

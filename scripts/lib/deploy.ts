@@ -77,13 +77,35 @@ async function deploy(term: Term): Promise<number> {
   for (const bucket of names.buckets)
     await ensure(term, `bucket ${bucket}`, ["r2", "bucket", "info", bucket], ["r2", "bucket", "create", bucket]);
   await must(term, "migrations", ["d1", "migrations", "apply", names.database, "--remote", "-c", WORKERS[0].config]);
-  // The edge first: the consumer's object bindings name it.
+  // Each names the other: the consumer's object bindings the edge, the edge's binding REASON the consumer. So the first time
+  // the edge goes up without that one, and again once the consumer is there.
+  const [edge, consumer] = WORKERS;
+  if ((await wrangler(["deployments", "list", "--name", consumer.name])).code !== 0) {
+    await withConfig(withoutServices(readFileSync(join(ROOT, edge.config), "utf8")), (config) =>
+      must(term, `upload ${edge.name}, first without the consumer`, ["deploy", "-c", config]),
+    );
+    await must(term, `upload ${consumer.name}`, ["deploy", "-c", consumer.config, ...consumer.target]);
+  }
   for (const worker of WORKERS)
     await must(term, `upload ${worker.name}`, ["deploy", "-c", worker.config, ...worker.target]);
   term.out("Deployed. Set the secrets once, for example:");
   term.out("  npx wrangler secret put REVEILLE_OPERATOR_TOKEN -c wrangler.toml");
   term.out("docs/configuration.md lists which Worker holds which.");
   return EXIT.ok;
+}
+
+/** A wrangler file without its `[[services]]` tables. */
+export const withoutServices = (config: string): string => config.replace(/^\[\[services\]\]\n(?:(?!\[).*\n?)*/gm, "");
+
+/** Runs something with a wrangler file that exists only for it; its paths are relative to the root, so it stands there. */
+async function withConfig(text: string, work: (config: string) => Promise<void>): Promise<void> {
+  const config = "wrangler.first.toml";
+  writeFileSync(join(ROOT, config), text);
+  try {
+    await work(config);
+  } finally {
+    rmSync(join(ROOT, config), { force: true });
+  }
 }
 
 async function requireLogin(): Promise<void> {

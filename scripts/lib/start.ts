@@ -129,7 +129,7 @@ function sayProblems(term: Term, vars: Vars): void {
   for (const problem of readConfig(vars).problems) row(term, "setting", problem.message);
   for (const name of splitVars(vars).unknown)
     row(term, "setting", `${name} is not known and is ignored; docs/configuration.md lists all.`);
-  for (const name of ["REVEILLE_SESSION_KEY", "REVEILLE_BEAT_KEY"])
+  for (const name of ["REVEILLE_SESSION_KEY", "REVEILLE_BEAT_KEY", "REVEILLE_AGENT_SEED"])
     if (!readVar(vars, name))
       row(term, "setting", `${name} is not set.  Add it:  echo "${name}=$(openssl rand -hex 32)" >> ${VARS_FILE}`);
 }

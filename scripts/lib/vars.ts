@@ -6,7 +6,7 @@ import { type Holder, VARIABLES } from "../../src/kernel/config";
 export type Vars = Record<string, string>;
 
 /** Secrets without which the edge refuses its own operator; made at the first start. */
-const GENERATED = ["OPERATOR_TOKEN", "REVEILLE_SESSION_KEY", "REVEILLE_BEAT_KEY"];
+const GENERATED = ["OPERATOR_TOKEN", "REVEILLE_SESSION_KEY", "REVEILLE_BEAT_KEY", "REVEILLE_AGENT_SEED"];
 
 /**
  * Creates the variables file with fresh random secrets (mode 0600). An existing file is never touched.
@@ -44,14 +44,15 @@ const holders = new Map<string, Holder>(
 
 /**
  * What each Worker may hold (design §2), and the names nobody knows. `WATCH_*` credentials stay in the edge, but for those of
- * MCP servers, which only the consumer uses.
+ * MCP servers, which only the consumer uses. `TRUST_*` are codes and prices that a trust policy names.
  */
 export function splitVars(vars: Vars): { edge: Vars; consumer: Vars; unknown: string[] } {
   const edge: Vars = {};
   const consumer: Vars = {};
   const unknown: string[] = [];
   for (const [name, value] of Object.entries(vars)) {
-    const credential = name.startsWith("WATCH_MCP_") ? "consumer" : name.startsWith("WATCH_") ? "edge" : null;
+    const own = name.startsWith("WATCH_") || name.startsWith("TRUST_");
+    const credential = name.startsWith("WATCH_MCP_") ? "consumer" : own ? "edge" : null;
     const holder = holders.get(name) ?? credential;
     if (holder === null) unknown.push(name);
     if (holder === "edge" || holder === "both") edge[name] = value;

@@ -42,6 +42,8 @@ export const SEAMS = [
   "wake.swept",
   "wake.dead",
   "ask.answered",
+  "trust.changed",
+  "trust.decided",
 ] as const;
 export type Seam = (typeof SEAMS)[number];
 

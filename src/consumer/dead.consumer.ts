@@ -5,6 +5,7 @@ import { processWake, type WakeDeps } from "../notify";
 import type { ConsumerEnv } from "./env";
 import { abandonAsk } from "./run-ask";
 import { abandonInvestigation } from "./run-investigation";
+import { abandonSessionRun } from "./run-session";
 import { runMessage } from "./runs.consumer";
 import { wakeDeps, wakeMessage } from "./wake.consumer";
 
@@ -92,6 +93,17 @@ async function lastRun(
         reason: ended
           ? "The question failed every try; its answer says so."
           : "The question failed every try; it is answered or in other hands.",
+      };
+    }
+    case "session_run": {
+      const { session_id, run_id } = run.data;
+      const ended = await abandonSessionRun(session_id, run_id, env);
+      return {
+        ref: session_id,
+        wake_id: null,
+        reason: ended
+          ? "The session's run failed every try; its client is told."
+          : "The session's run failed every try; it is over or in other hands.",
       };
     }
     case "autofix":

@@ -8,6 +8,7 @@ export interface ConsumerEnv {
   TARGET: DurableObjectNamespace;
   SWITCHBOARD: DurableObjectNamespace;
   BUDGET: DurableObjectNamespace;
+  SESSION: DurableObjectNamespace;
   RUNS_QUEUE: Queue<RunMessage>;
   EMAIL?: SendEmail;
   /** Workers AI; only the deployed Worker has it ([env.production]). */

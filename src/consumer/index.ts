@@ -5,6 +5,7 @@ import { receiveMail } from "./mail.consumer";
 import { consumeRuns } from "./runs.consumer";
 import { reportState } from "./state";
 import { runTasks } from "./tasks";
+import { TrustTier } from "./trust-tier";
 import { consumeWakes } from "./wake.consumer";
 
 /** The consumer Worker. Wiring only. Queue names may carry an environment's suffix, so they are matched by their stem. */
@@ -19,3 +20,5 @@ export default {
   email: (message, env) => receiveMail(message, env),
   scheduled: ({ cron }, env) => (cron === TASKS_CRON ? runTasks(env) : reportState(env)),
 } satisfies ExportedHandler<ConsumerEnv>;
+
+export { TrustTier };

@@ -6,11 +6,17 @@ import { runAutofix } from "./autofix";
 import type { ConsumerEnv } from "./env";
 import { runAsk } from "./run-ask";
 import { runInvestigation } from "./run-investigation";
+import { runSession } from "./run-session";
 
 export const runMessage = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("investigation"), wake_id: z.string().min(1).max(100) }),
   z.object({ kind: z.literal("ask"), ask_id: z.string().min(1).max(100) }),
   z.object({ kind: z.literal("autofix"), key: z.string().min(1).max(300), step: z.enum(["run", "verify"]) }),
+  z.object({
+    kind: z.literal("session_run"),
+    session_id: z.string().min(1).max(200),
+    run_id: z.string().min(1).max(100),
+  }),
 ]);
 
 /** What becomes of a message. `retry_at`: a planned later try, Reveille ms. */
@@ -24,6 +30,8 @@ function run(message: RunMessage, env: ConsumerEnv): Promise<RunResult> {
       return runAsk(message.ask_id, env);
     case "autofix":
       return runAutofix(message.key, env);
+    case "session_run":
+      return runSession(message.session_id, message.run_id, env);
     default:
       message satisfies never;
       throw new Error("Nothing here runs this kind of message.");

@@ -3,8 +3,11 @@ import { type AppEnv, onError } from "./kit";
 import { apiRoutes } from "./routes/api";
 import { beatRoutes } from "./routes/beat.route";
 import { healthRoutes } from "./routes/health.route";
+import { hostRoutes, unknownUpgrades } from "./routes/host";
 import { pageRoutes } from "./routes/pages.route";
 import { platformRoutes } from "./routes/platforms.route";
+import { relayRoutes } from "./routes/relay.route";
+import { trustRoutes } from "./routes/trust.route";
 
 /** The HTTP surface of design §8, in the order paths are tried. Wiring only. */
 export const app = new OpenAPIHono<AppEnv>();
@@ -13,6 +16,10 @@ app.onError(onError);
 app.route("/", healthRoutes);
 app.route("/", beatRoutes);
 app.route("/", platformRoutes);
+app.route("/", relayRoutes);
+app.route("/", trustRoutes);
+app.route("/", hostRoutes);
+app.route("/", unknownUpgrades);
 app.route("/api/v1", apiRoutes);
 app.get("/api/openapi.json", (c) => {
   const doc = apiRoutes.getOpenAPI31Document({

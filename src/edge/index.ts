@@ -1,4 +1,8 @@
+import { Agent } from "../../durable-objects/agent.do";
+import { AgentLine } from "../../durable-objects/agent-line.do";
 import { Budget } from "../../durable-objects/budget.do";
+import { ClientLine } from "../../durable-objects/client-line.do";
+import { Session } from "../../durable-objects/session.do";
 import { Switchboard } from "../../durable-objects/switchboard.do";
 import { Target } from "../../durable-objects/target.do";
 import { runtimeOf } from "../kernel/runtime";
@@ -13,4 +17,4 @@ export default {
   queue: (batch, env) => consumeShards(batch, env, runtimeOf(env, "edge")),
 } satisfies ExportedHandler<EdgeEnv>;
 
-export { Budget, Switchboard, Target };
+export { Agent, AgentLine, Budget, ClientLine, Session, Switchboard, Target };

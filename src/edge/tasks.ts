@@ -6,6 +6,7 @@ import { describe } from "../kernel/errors";
 import { checkUrl } from "../kernel/net-guard";
 import type { Runtime } from "../kernel/runtime";
 import { type Body, countFailures, health, LISTENERS, readListenerStates, runDue } from "../listeners";
+import { expireTrust } from "../trust";
 import {
   type CycleDeps,
   expireHistory,
@@ -92,7 +93,10 @@ function bodies(env: EdgeEnv, runtime: Runtime): Record<string, Body> {
     },
     snapshot: () => precompute(env, runtime),
     cost_telemetry: () => settleLeftovers(env, now),
-    retention: () => expireHistory(env.DB, now),
+    retention: async () => {
+      await expireTrust(env.DB, now, runtime.clock.wall() / 1000);
+      return expireHistory(env.DB, now);
+    },
     digest: () => sendDigest(env, runtime),
   };
 }

@@ -216,6 +216,53 @@ export const VARIABLES: Variable[] = [
     default: "1",
   }),
   ...PROMOTE_VARIABLES,
+  v("REVEILLE_TRUST_POLICY", "edge", "Trust policy: open, careful, strict, or the text of one that begins with ---"),
+  v("REVEILLE_TRUST_ENV", "edge", "Chooses the policy when none is set: development, test, staging or production", {
+    aliases: ["CONNECTONION_ENV"],
+  }),
+  v(
+    "REVEILLE_INVITE_CODE",
+    "edge",
+    "Invite code that lets a stranger in where the policy allows it; unset = no such door",
+    {
+      secret: true,
+      aliases: ["CO_INVITE_CODE"],
+    },
+  ),
+  v("REVEILLE_INVITE_PRICE", "edge", "Payment that lets a stranger in, as a number; needs the payment verifier", {
+    aliases: ["CO_PAYMENT"],
+  }),
+  v("REVEILLE_PAYMENT_VERIFIER_URL", "edge", "Who says whether a payment arrived (docs/trust.md); unset = no payments"),
+  v("REVEILLE_PAYMENT_VERIFIER_SECRET", "edge", "HMAC key of the requests to the payment verifier", { secret: true }),
+  v(
+    "REVEILLE_AGENT_SEED",
+    "edge",
+    "Ed25519 seed of our own agent address, 64 hex digits; changing it changes the address",
+    {
+      secret: true,
+    },
+  ),
+  v("REVEILLE_AGENT_NAME", "edge", "Name of the built-in agent, as GET /info tells it", { default: "reveille" }),
+  v("REVEILLE_SESSION_RESULT_TTL_S", "edge", "Seconds that a session's result is kept after its run ended", {
+    default: "86400",
+  }),
+  v(
+    "REVEILLE_LEGACY_POLLING",
+    "edge",
+    "true: who knows a session's id may read its result unsigned, as clients of 0.6.5 do",
+    {
+      default: "true",
+    },
+  ),
+  v(
+    "REVEILLE_ADMIN_TOKEN",
+    "edge",
+    "Bearer token of GET /admin/logs and /admin/sessions; unset = admin signatures only",
+    {
+      secret: true,
+      aliases: ["CONNECTONION_ADMIN_TOKEN"],
+    },
+  ),
   v("REVEILLE_CLOCK_RATE", "both", "Speed of the clock; only demo, drills and tests set it", { default: "1" }),
   ...VENDOR_CREDENTIALS,
   v("REVEILLE_SEED_FILE", "start", "Targets to create at start (YAML or JSON)", { default: "targets.yaml" }),
@@ -271,7 +318,7 @@ export function readCredential(env: Env, name: string): string | null {
 /** Every secret value present in `env`: what the redactor must hide. */
 export function secretValues(env: Env): string[] {
   const names = VARIABLES.filter((x) => x.secret).flatMap((x) => [x.name, ...x.aliases]);
-  const watch = Object.keys(env).filter((k) => k.startsWith("WATCH_"));
+  const watch = Object.keys(env).filter((k) => k.startsWith("WATCH_") || k.startsWith("TRUST_"));
   return [...names, ...watch].flatMap((n) => (typeof env[n] === "string" ? [env[n] as string] : []));
 }
 
@@ -291,6 +338,8 @@ export interface Config {
   poolUsd: number;
   /** And investigations this much within 24 h. */
   investigationDailyUsd: number;
+  /** Reveille ms that a session's result is kept after its run ended. */
+  sessionResultTtlMs: number;
 }
 
 /** Reads the configuration; problems are listed, and the default stands in for each so that pages still work. */
@@ -327,6 +376,12 @@ export function readConfig(env: Env): { config: Config; problems: ConfigProblem[
       name: "REVEILLE_NOTICE_MODE",
       message: `REVEILLE_NOTICE_MODE is "${mode}"; use immediate or digest.`,
     });
+  const seed = readVar(env, "REVEILLE_AGENT_SEED");
+  if (seed !== "" && !/^[0-9a-fA-F]{64}$/.test(seed))
+    problems.push({
+      name: "REVEILLE_AGENT_SEED",
+      message: `REVEILLE_AGENT_SEED is no Ed25519 seed: it has ${seed.length} characters, and must have 64 hex digits.`,
+    });
   const config: Config = {
     publicUrl: readVar(env, "REVEILLE_PUBLIC_URL").replace(/\/+$/, ""),
     allowPrivate: attempt("REVEILLE_ALLOW_PRIVATE", () => parseAllowList(readVar(env, "REVEILLE_ALLOW_PRIVATE")), []),
@@ -341,6 +396,7 @@ export function readConfig(env: Env): { config: Config; problems: ConfigProblem[
     // Money is never spent on a setting nobody meant.
     poolUsd: num("REVEILLE_CREDIT_POOL_USD", 0, 1_000_000, 0),
     investigationDailyUsd: num("REVEILLE_INVESTIGATION_DAILY_USD", 0, 1_000_000, 0),
+    sessionResultTtlMs: num("REVEILLE_SESSION_RESULT_TTL_S", 1, 30 * 86_400) * 1000,
   };
   return { config, problems };
 }

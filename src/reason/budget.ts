@@ -85,9 +85,12 @@ export function worstCase(price: Price, input: number, maxOutput: number, steps:
   return (sent * rate + steps * maxOutput * price.output) / 1_000_000;
 }
 
+/** Most that judging unknown clients may cost within 24 h, USD: whoever makes up addresses must not empty the month's pool. */
+export const TRUST_DAILY_USD = 1;
+
 /** Routes that may not use up the month on one bad day. */
 export const routeCap = (route: Route, investigationDailyUsd: number): number | null =>
-  route === "probe_investigation" ? investigationDailyUsd : null;
+  route === "probe_investigation" ? investigationDailyUsd : route === "trust" ? TRUST_DAILY_USD : null;
 
 /** What the decision over a reservation needs. `used` sums count open reservations in full. */
 export interface AskFacts {

@@ -36,6 +36,7 @@ export {
 } from "./budget";
 export { type CostView, type DaySpend, readCalls, readDays, reconcile } from "./cost.store";
 export { abandonExplanation, type ExplainDeps, type ExplainResult, explainWake } from "./explain";
+export { withoutLinks } from "./fence";
 export { type FixAsked, type Proposed, proposeFix, unwrapProposed } from "./fix";
 export { type Answered, answerFix, approvalOf } from "./fix.answer";
 export { type FixDeps, looksFor, modeOf, type SwitchesNow } from "./fix.load";

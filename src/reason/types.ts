@@ -11,6 +11,7 @@ export const ROUTES = [
   "probe_investigation",
   "tool_loop_iteration",
   "scheduled_task",
+  "trust",
   "unknown",
 ] as const;
 export type Route = (typeof ROUTES)[number];

@@ -13,6 +13,8 @@ declare module "vitest" {
     llmUrl: string;
     /** URL of the remote MCP server's stand-in (test/support/mcp-server.ts), ends in `/mcp`. */
     mcpUrl: string;
+    /** Base URL of the payment verifier's stand-in (test/support/payments.ts). */
+    paymentsUrl: string;
     /** The consumer Worker as one module, for the auxiliary Worker of the integration project. */
     consumerCode: string;
   }

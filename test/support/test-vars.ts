@@ -1,9 +1,10 @@
 /** Variables of the Workers under test. The two webhook secrets are those of the signature vectors; none is used anywhere else. */
-export function testVars(urls: { platformsUrl: string }): Record<string, string> {
+export function testVars(urls: { platformsUrl: string; paymentsUrl?: string }): Record<string, string> {
   return {
     REVEILLE_OPERATOR_TOKEN: "test-operator-token-4f1c9b7e2a",
     REVEILLE_SESSION_KEY: "test-session-key-91d7c3a5b0e86f24",
     REVEILLE_BEAT_KEY: "test-beat-key-7be0d14c93f2a658",
+    REVEILLE_AGENT_SEED: "5e1f00d5".repeat(8),
     REVEILLE_PUBLIC_URL: "http://reveille.test",
     REVEILLE_ALLOW_PRIVATE: "127.0.0.1:*",
     REVEILLE_SLACK_SIGNING_SECRET: "hermes_edge_test_signing_secret_0001",
@@ -18,6 +19,8 @@ export function testVars(urls: { platformsUrl: string }): Record<string, string>
     REVEILLE_WEBHOOK_SECRET: "test-webhook-secret-55aa0b1c2d3e",
     REVEILLE_EMAIL_FROM: "reveille@example.com",
     REVEILLE_EMAIL_TO: "operator@example.com",
+    REVEILLE_PAYMENT_VERIFIER_URL: `${urls.paymentsUrl ?? ""}/verify`,
+    REVEILLE_PAYMENT_VERIFIER_SECRET: PAYMENT_SECRET,
     WATCH_MCP_DOCS: "mcp-test-token-5b1e0c7d9a42f836",
     // Characters that JSON, URLs and base64 write differently: the leak test looks for every form of it.
     WATCH_CANARY: 'cnry/7+f="q\\z&x~0001?',
@@ -26,3 +29,6 @@ export function testVars(urls: { platformsUrl: string }): Record<string, string>
 
 /** Held by the consumer alone, as in production; its characters are written differently by JSON, URLs and base64. */
 export const FLY_WRITE_TOKEN = 'FlyV1 fm2_wr/te+"q\\x&7=0001~only';
+
+/** What the edge signs its questions to the payment verifier with. */
+export const PAYMENT_SECRET = "test-payment-verifier-secret-77c1";

@@ -16,7 +16,9 @@ import { fixPages } from "./pages/fix.pages";
 import { incidentPages } from "./pages/incident.pages";
 import { maintenancePages } from "./pages/maintenance.pages";
 import { overviewPages } from "./pages/overview.pages";
+import { relayPages } from "./pages/relay.pages";
 import { targetPages } from "./pages/target.pages";
+import { trustPages } from "./pages/trust.pages";
 import {
   contextOf,
   formLimit,
@@ -126,6 +128,8 @@ pageRoutes.route("/", fixPages);
 pageRoutes.route("/", maintenancePages);
 pageRoutes.route("/", controlPages);
 pageRoutes.route("/", budgetPages);
+pageRoutes.route("/", relayPages);
+pageRoutes.route("/", trustPages);
 
 pageRoutes.all("*", async (c) => {
   const visit = c.get("visit") ?? (await openVisit(c));

@@ -2,6 +2,7 @@ import { bodyLimit } from "hono/body-limit";
 import { ReveilleError } from "../../../kernel/errors";
 import { apiApp, operatorOnly } from "../../kit";
 import { agentSetupRoutes } from "./agent-setup.route";
+import { agentRoutes } from "./agents.route";
 import { askRoutes } from "./asks.route";
 import { autofixRoutes } from "./autofix.route";
 import { budgetRoutes } from "./budget.route";
@@ -11,6 +12,7 @@ import { proposalRoutes } from "./proposals.route";
 import { recordRoutes } from "./records.route";
 import { systemRoutes } from "./system.route";
 import { targetRoutes } from "./targets.route";
+import { trustApiRoutes } from "./trust.route";
 
 /** Bodies of the operator API are small; a bigger one is a mistake. */
 const MAX_BODY = 64 * 1024;
@@ -51,7 +53,9 @@ apiRoutes.route("/", systemRoutes);
 apiRoutes.route("/", budgetRoutes);
 apiRoutes.route("/", proposalRoutes);
 apiRoutes.route("/", agentSetupRoutes);
+apiRoutes.route("/", agentRoutes);
 apiRoutes.route("/", askRoutes);
+apiRoutes.route("/", trustApiRoutes);
 // A mounted app has no not-found of its own; the pages would answer in HTML.
 apiRoutes.all("*", (c) =>
   c.json(
