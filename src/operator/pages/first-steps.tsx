@@ -63,7 +63,10 @@ export const FirstSteps: FC<{ told: boolean }> = ({ told }) => (
         <p class="muted">This build has no connector yet. Slack and Telegram can carry notices and their buttons.</p>
       </Card>
       <Card n={4} title="Connect an agent" done={false}>
-        <p class="muted">This build has no agent relay yet.</p>
+        <p>
+          An agent announces itself at <code>/ws/announce</code> and stands on the <a href="/ui/agents">agents</a> page.
+          Who may talk to it: <a href="/ui/trust">trust</a>.
+        </p>
       </Card>
     </ul>
     <p>
