@@ -93,6 +93,16 @@ export default defineConfig({
           sequence: { groupOrder: 2 },
         },
       },
+      {
+        // Headless Chromium of this machine; without one they are skipped, and CI fails (scripts/lib/test-run.ts).
+        test: {
+          name: "browser",
+          environment: "node",
+          include: ["test/browser/**/*.test.ts"],
+          testTimeout: 30_000,
+          sequence: { groupOrder: 3 },
+        },
+      },
     ],
   },
 });

@@ -5,28 +5,42 @@ import {
   AGENT_SILENCE,
   type AgentFrame,
   type AgentShape,
+  ANNOUNCES,
   type BindAsk,
   Bindings,
+  type Bucket,
   CLIENTS_PER_AGENT,
   CLOSE,
   type Down,
+  EARLY_FRAMES,
   endOf,
   errorFrame,
   FRAME_LIMIT,
   freshOf,
+  fullBucket,
+  idleTurns,
+  isKept,
   peekAgent,
   ridOf,
   saveAgent,
   saveOffline,
+  TOO_MANY_ANNOUNCES,
+  TOO_MANY_FRAMES,
+  take,
+  tooLarge,
   type Up,
 } from "../src/relay";
 import { type VerifiedAnnounce, verifyAnnounce } from "../src/session";
 import { agentObject } from "./agent.do";
 import { type ClientLineMethods, clientLine } from "./client-line.do";
 import type { ObjectEnv } from "./env";
+import { answerClose, isOpen, refuse } from "./line-socket";
 import { Outbox } from "./outbox";
 
-export type AgentLineMethods = Pick<AgentLine, "bind" | "send" | "leave" | "replaced" | "alive">;
+export type AgentLineMethods = Pick<
+  AgentLine,
+  "bind" | "send" | "leave" | "replaced" | "alive" | "listener" | "interrupt"
+>;
 
 /** The object that holds one agent's socket. */
 export const agentLine = (namespace: DurableObjectNamespace, name: string): AgentLineMethods =>
@@ -48,15 +62,23 @@ interface Attached {
 /** How precisely silence is known (wall ms), and how old the directory's `last_seen` may be. */
 const HEARD_EVERY = 10_000;
 const SAVE_EVERY = 300_000;
+/** A client line's stub, kept until a call over it fails. */
+type OpenLine = (name: string) => ClientLineMethods;
 /** Clients told at once that their agent is gone. */
 const TELL_WIDTH = 32;
+
+const closeOf = (rid: string): string => JSON.stringify({ type: "close", session_id: rid });
 
 /** One announced agent: its socket, and who may hear it. Lives as long as the socket (docs/decisions/012-relay-lines.md). */
 export class AgentLine extends DurableObject<ObjectEnv> {
   readonly #bindings = new Bindings(this.ctx.storage.sql);
   #tail: Promise<unknown> = Promise.resolve();
+  /** Frames before anything was proven, and how fast announcements come; both may start anew after hibernation. */
+  #early = 0;
+  #announces: Bucket | null = null;
   #seen = new Map<string, { epoch: string; n: number }>();
-  #outboxes = new Map<string, Outbox<ClientLineMethods, Down>>();
+  /** One queue a session, whoever listens to it: what its log gets has one order. */
+  #outboxes = new Map<string, Outbox<OpenLine, Down>>();
 
   get #runtime(): Runtime {
     return runtimeOf(this.env, "relay");
@@ -85,7 +107,8 @@ export class AgentLine extends DurableObject<ObjectEnv> {
     await (await settled)?.drained();
   }
 
-  override async webSocketClose(ws: WebSocket): Promise<void> {
+  override async webSocketClose(ws: WebSocket, code: number, reason: string): Promise<void> {
+    answerClose(ws, code, reason);
     await this.#end(ws);
   }
 
@@ -93,9 +116,10 @@ export class AgentLine extends DurableObject<ObjectEnv> {
     await this.#end(ws);
   }
 
-  async #receive(ws: WebSocket, data: string | ArrayBuffer): Promise<Outbox<ClientLineMethods, Down> | null> {
+  async #receive(ws: WebSocket, data: string | ArrayBuffer): Promise<Outbox<OpenLine, Down> | null> {
     const at = this.#attached(ws);
-    if (!at || at.name === "") return null;
+    if (!at || at.name === "" || !isOpen(ws)) return null;
+    if (at.address === null && !this.#mayTalk(ws, data)) return null;
     const frame = typeof data === "string" ? peekAgent(data) : null;
     if (typeof data !== "string") ws.send(errorFrame("text frames only"));
     else if (frame?.type === "ANNOUNCE") await this.#announce(ws, at, data);
@@ -106,6 +130,15 @@ export class AgentLine extends DurableObject<ObjectEnv> {
       return this.#route(ws, at, data, frame);
     }
     return null;
+  }
+
+  /** A line that has proven nothing may say little, and nothing large. */
+  #mayTalk(ws: WebSocket, data: string | ArrayBuffer): boolean {
+    if (typeof data === "string" && tooLarge(data))
+      refuse(ws, `frame too large: at most ${FRAME_LIMIT} bytes`, CLOSE.tooLarge);
+    else if (++this.#early > EARLY_FRAMES) refuse(ws, TOO_MANY_FRAMES, CLOSE.rateLimited);
+    else return true;
+    return false;
   }
 
   #attached(ws: WebSocket): Attached | null {
@@ -121,7 +154,10 @@ export class AgentLine extends DurableObject<ObjectEnv> {
 
   /** A refusal never closes the line, and never changes the record; on a proven line any heartbeat is at least traffic. */
   async #announce(ws: WebSocket, at: Attached, raw: string): Promise<void> {
-    const verified = await verifyAnnounce(raw, this.#runtime.clock.wall() / 1000);
+    const now = this.#runtime.clock.wall();
+    this.#announces ??= fullBucket(now, ANNOUNCES);
+    if (!take(this.#announces, now, ANNOUNCES)) return ws.send(errorFrame(TOO_MANY_ANNOUNCES));
+    const verified = await verifyAnnounce(raw, now / 1000);
     if (!verified.ok) {
       // 0.6.5 repeats its first signature with a monotonic timestamp: no error may answer it (connectonion.md (d)).
       if (at.address !== null && verified.claimed === at.address) return this.#heard(ws, at);
@@ -160,49 +196,71 @@ export class AgentLine extends DurableObject<ObjectEnv> {
     }
   }
 
-  /** One frame of the agent: to whoever holds its session, else only its result is kept. */
-  #route(ws: WebSocket, at: Attached, raw: string, frame: AgentFrame): Outbox<ClientLineMethods, Down> | null {
+  /** One frame of the agent: to whoever holds its session; when nobody does, to the session's home alone. */
+  #route(ws: WebSocket, at: Attached, raw: string, frame: AgentFrame): Outbox<OpenLine, Down> | null {
     const rid = at.shape === "legacy" ? ridOf(frame.input_id) : frame.session_id;
     if (rid === null || rid === "") return null;
-    const line = this.#bindings.lineOf(rid);
-    const down: Down = { text: raw, type: frame.type, input_id: frame.input_id, end: endOf(frame.type, frame.value) };
-    if (raw.length > FRAME_LIMIT) {
+    const { type, id, input_id } = frame;
+    const { value } = frame;
+    const down: Down = { text: raw, type, id, input_id, end: endOf(type, value), idle: idleTurns(type, value) };
+    if (tooLarge(raw)) {
       const error = `frame too large: ${raw.length} characters, at most ${FRAME_LIMIT} bytes`;
       ws.send(errorFrame(error, { session_id: rid }));
       down.text = errorFrame(`the agent sent a ${error}`, { session_id: rid });
       Object.assign(down, { type: "ERROR", end: { status: "failed", result: null, error } });
     }
-    // A result nobody waits for is kept for polling; any other frame for nobody is dropped.
-    if (line === null && down.end === null) return null;
-    const outbox = this.#outbox(at, rid, line);
+    if (this.#bindings.held(rid)) {
+      if (type === "PING") ws.send(JSON.stringify({ type: "PONG", session_id: rid }));
+      if (down.end !== null) this.#release(ws, rid);
+    }
+    // Nobody listens: what is kept goes home, of a session that this line does not know only its end.
+    const kept = down.end !== null || (this.#bindings.knows(rid) && isKept(type, false));
+    if (this.#bindings.lineOf(rid) === null && !kept) return null;
+    const outbox = this.#outbox(at, rid);
     outbox.push(down, down.text.length, down.end !== null);
     return outbox;
   }
 
-  #outbox(at: Attached, rid: string, line: string | null): Outbox<ClientLineMethods, Down> {
-    const key = line ?? `home ${rid}`;
-    const known = this.#outboxes.get(key);
+  #outbox(at: Attached, rid: string): Outbox<OpenLine, Down> {
+    const known = this.#outboxes.get(rid);
     if (known) return known;
-    const agent = at.address ?? "";
-    const fresh = new Outbox(
-      () => clientLine(this.env.CLIENT_LINE, line ?? rid),
-      async (stub, epoch, from, frames: Down[]) => {
-        if (line !== null) {
-          const heard = await stub.deliver({ agent, agent_line: at.name, rid, epoch, from, frames });
-          if (!heard) this.#bindings.leave(rid, line);
-        } else for (const { end } of frames) if (end) await stub.finish({ agent, session_id: rid, end });
+    const fresh = new Outbox<OpenLine, Down>(
+      () => this.#opener(),
+      async (open, epoch, from, frames) => {
+        const line = this.#bindings.lineOf(rid);
+        const to = {
+          agent: at.address ?? "",
+          agent_line: at.name,
+          rid,
+          line: line ?? rid,
+          legacy: at.shape === "legacy",
+        };
+        const heard = await open(to.line).deliver({ ...to, epoch, from, frames });
+        if (!heard && line !== null) this.#bindings.leave(rid, line, !to.legacy);
       },
     );
-    fresh.onIdle = () => {
-      if (line === null) this.#outboxes.delete(key);
-    };
+    fresh.onIdle = () => this.#drop(rid);
     fresh.onLost = (error) => {
       this.#runtime.log("error", "relay.client_unreachable", { agent: at.address, error: describe(error) });
-      this.#outboxes.delete(key);
-      if (line !== null) this.#bindings.leave(rid, line);
+      const line = this.#bindings.lineOf(rid);
+      if (line !== null) this.#bindings.leave(rid, line, at.shape === "host");
     };
-    this.#outboxes.set(key, fresh);
+    this.#outboxes.set(rid, fresh);
     return fresh;
+  }
+
+  #opener(): OpenLine {
+    let last: { name: string; stub: ClientLineMethods } | null = null;
+    return (name) => {
+      if (last?.name !== name) last = { name, stub: clientLine(this.env.CLIENT_LINE, name) };
+      return last.stub;
+    };
+  }
+
+  /** A queue with nothing in it whose client has left is of no more use. */
+  #drop(rid: string): void {
+    const outbox = this.#outboxes.get(rid);
+    if (outbox && !outbox.busy && !outbox.lossy && this.#bindings.lineOf(rid) === null) this.#outboxes.delete(rid);
   }
 
   /** Binds a client's line; null when this agent is not here any more. */
@@ -211,10 +269,8 @@ export class AgentLine extends DurableObject<ObjectEnv> {
     if (!found) return null;
     const bound = this.#bindings.bind(ask);
     if (!bound) return { refused: `agent busy: ${CLIENTS_PER_AGENT} clients are connected to it` };
-    if (bound.displaced) {
-      this.#outboxes.delete(bound.displaced);
-      await clientLine(this.env.CLIENT_LINE, bound.displaced).displaced(bound.rid);
-    }
+    if (bound.held) this.#release(found.ws, bound.rid);
+    if (bound.displaced) await clientLine(this.env.CLIENT_LINE, bound.displaced).displaced(bound.rid);
     return { rid: bound.rid, private: bound.private, shape: found.at.shape };
   }
 
@@ -230,13 +286,26 @@ export class AgentLine extends DurableObject<ObjectEnv> {
     return true;
   }
 
-  /** A client has left. The agent is told, its run goes on. */
-  leave(rid: string, line: string): void {
-    if (!this.#bindings.leave(rid, line)) return;
-    this.#seen.delete(line);
-    this.#outboxes.delete(line);
+  /**
+   * A client has left; its run goes on. A host says nothing more to a stream that was closed, so with a run under way it is
+   * told of the close when that is over: the result would be lost for whoever polls.
+   */
+  leave(rid: string, line: string, running: boolean): void {
     const found = this.#live();
-    if (found?.at.shape === "host") found.ws.send(JSON.stringify({ type: "close", session_id: rid }));
+    const host = found?.at.shape === "host";
+    const left = this.#bindings.leave(rid, line, host);
+    if (left) {
+      this.#seen.delete(line);
+      this.#drop(rid);
+    }
+    // It may have been found gone by a frame before.
+    if (host && !running && this.#bindings.held(rid)) this.#release(found.ws, rid);
+  }
+
+  /** The stream of a client that has left is of no more use to the agent. */
+  #release(ws: WebSocket, rid: string): void {
+    this.#bindings.release(rid);
+    ws.send(closeOf(rid));
   }
 
   /** A newer line of the same agent has announced itself. */
@@ -261,6 +330,18 @@ export class AgentLine extends DurableObject<ObjectEnv> {
   /** Is the agent's socket still there? */
   alive(): boolean {
     return this.#live() !== null;
+  }
+
+  /** The client line that hears a session, or null. */
+  listener(rid: string): string | null {
+    return this.#bindings.lineOf(rid);
+  }
+
+  /** Asks the agent to stop what it does for a session. It may not: the run is over for the relay all the same. */
+  interrupt(rid: string): void {
+    const found = this.#live();
+    if (found?.at.shape === "host" && this.#bindings.knows(rid))
+      found.ws.send(JSON.stringify({ type: "INTERRUPT", session_id: rid }));
   }
 
   #live(): { ws: WebSocket; at: Attached & { address: string } } | null {

@@ -43,11 +43,7 @@ const FORGET_EVERY_S = 300;
  */
 export class Agent extends DurableObject<ObjectEnv> {
   #forgotAt = 0;
-
-  constructor(ctx: DurableObjectState, env: ObjectEnv) {
-    super(ctx, env);
-    ctx.storage.sql.exec(LEDGER_SCHEMA);
-  }
+  #made = false;
 
   #current(): Current | null {
     return this.ctx.storage.kv.get<Current>("current") ?? null;
@@ -59,13 +55,17 @@ export class Agent extends DurableObject<ObjectEnv> {
     return {
       line: current?.line || null,
       shape: current?.shape ?? "host",
-      claim: ask.claim === null ? null : this.claim(ask.claim, ask.now_s),
+      // Nobody to reach, nothing to replay; and whoever asks for an address that never was must leave nothing here.
+      claim: ask.claim === null || !current?.line ? null : this.claim(ask.claim, ask.now_s),
     };
   }
 
   /** Claims a signature once. */
   claim(claim: Claimable, now_s: number, more: { owns_session?: boolean } = {}): Claim | "down" {
     try {
+      // Not in the constructor: an object is made for every address somebody asks for, and most never announce themselves.
+      if (!this.#made) this.ctx.storage.sql.exec(LEDGER_SCHEMA);
+      this.#made = true;
       if (now_s - this.#forgotAt > FORGET_EVERY_S) {
         forgetExpired(this.ctx.storage.sql, now_s);
         this.#forgotAt = now_s;

@@ -35,6 +35,8 @@ export interface ObjectEnv {
   AGENT: DurableObjectNamespace;
   AGENT_LINE: DurableObjectNamespace;
   CLIENT_LINE: DurableObjectNamespace;
+  /** Wrong or guessable secrets of one caller, by IP. */
+  AUTH_LIMIT: RateLimit;
   /** Connections of one caller, by address and by IP. */
   SESSION_LIMIT: RateLimit;
   /** Tier two of trust, in the consumer: nothing else of reasoning is reachable from the edge. */

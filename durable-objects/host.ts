@@ -19,14 +19,24 @@ import type { ObjectEnv } from "./env";
 export const hostAddress = async (runtime: Runtime): Promise<string | null> =>
   (await hostKey(readVar(runtime.vars, "REVEILLE_AGENT_SEED")))?.address ?? null;
 
+/** Room for one more code or payment from this IP: codes are short, so guesses are counted over all ways in together. */
+export const mayShowCode = async (env: Pick<ObjectEnv, "AUTH_LIMIT">, ip: string): Promise<boolean> =>
+  (await env.AUTH_LIMIT.limit({ key: `code:${ip}` })).success;
+
 /** May this verified client? Never throws: what can't be read refuses. */
 export async function hostTrust(env: ObjectEnv, runtime: Runtime, ask: TrustAsk): Promise<Decision> {
   return decide(await trustDeps(env, runtime, (await hostAddress(runtime)) ?? undefined), ask);
 }
 
-/** Has this client been blocked since it was let in? The agent itself never is. */
-export async function hostBlocks(env: ObjectEnv, runtime: Runtime, from: string): Promise<boolean> {
-  return (await readStanding(env.DB, from)).level === "blocked" && from !== (await hostAddress(runtime));
+/** A client's standing as it is now, whatever it was when it was let in. The agent itself is never blocked. @throws on a store error. */
+export async function hostStanding(
+  env: ObjectEnv,
+  runtime: Runtime,
+  from: string,
+): Promise<{ blocked: boolean; level: string; admin: boolean }> {
+  const { level, admin } = await readStanding(env.DB, from);
+  const self = from === (await hostAddress(runtime));
+  return { blocked: level === "blocked" && !self, level, admin: self || (admin && level !== "blocked") };
 }
 
 /** An ADMIN_* frame of a verified signer: the frame to answer with. */

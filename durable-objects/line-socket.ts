@@ -19,6 +19,16 @@ export function refuse(ws: WebSocket, error: string, code: number | null, more: 
   if (code !== null) close(ws, code, error);
 }
 
+/** Completes a close that the other side has begun; without it stock clients wait for half a minute. */
+export function answerClose(ws: WebSocket, code: number, reason: string): void {
+  try {
+    // 1005 and 1006 say that no code came; they must not be sent.
+    ws.close(code === 1005 || code === 1006 ? 1000 : code, reason);
+  } catch {
+    // Closed already.
+  }
+}
+
 export function close(ws: WebSocket, code: number, reason: string): void {
   // The platform takes 123 bytes of reason.
   if (isOpen(ws)) ws.close(code, reason.replace(/[^\x20-\x7e]/g, "?").slice(0, 120));

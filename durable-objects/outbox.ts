@@ -20,6 +20,8 @@ export class Outbox<S, T> {
   #n = 0;
   #busy: Promise<void> | null = null;
   #stub: S | null = null;
+  #lost = 0;
+  #arrived = 0;
   onIdle: () => void = () => {};
   onLost: (error: unknown) => void = () => {};
 
@@ -32,10 +34,22 @@ export class Outbox<S, T> {
   /** `size` in characters. `must`: never left out (a result). Whatever is left out takes its number with it. */
   push(frame: T, size: number, must = false): void {
     const n = ++this.#n;
-    if (!must && (this.#waiting.length >= MAX_FRAMES || this.#size + size > MAX_SIZE)) return;
+    if (!must && (this.#waiting.length >= MAX_FRAMES || this.#size + size > MAX_SIZE)) {
+      this.#lost = n;
+      return;
+    }
     this.#waiting.push({ n, frame, size });
     this.#size += size;
     this.#busy ??= this.#run();
+  }
+
+  get busy(): boolean {
+    return this.#busy !== null;
+  }
+
+  /** Frames were left out since the last call that arrived: the receiver has yet to hear of the gap, by the next number. */
+  get lossy(): boolean {
+    return this.#lost > this.#arrived;
   }
 
   /** Resolves when everything pushed so far has been handed over or given up. */
@@ -69,8 +83,10 @@ export class Outbox<S, T> {
           this.#stub = this.stub();
           await this.call(this.#stub, this.#epoch, from, frames);
         }
+        this.#arrived = from + frames.length - 1;
       }
     } catch (error) {
+      this.#lost = this.#n;
       this.#waiting = [];
       this.#size = 0;
       this.#stub = null;

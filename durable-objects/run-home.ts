@@ -3,40 +3,86 @@ import { readVar } from "../src/kernel/config";
 import { describe } from "../src/kernel/errors";
 import { type Runtime, runtimeOf } from "../src/kernel/runtime";
 import {
+  endEntry,
+  type HearAsk,
+  type Heard,
+  hear,
+  type Page,
   PING_EVERY,
+  RelayLog,
   type RelayRecord,
   type RelayRun,
   RelayRuns,
+  type RelayView,
   RUN_LOST_AFTER,
-  type RunEnd,
   type RunStart,
+  type Told,
   type Turn,
+  viewOf,
 } from "../src/relay";
-import { writeIndex } from "../src/session";
+import { type SessionView, writeIndex } from "../src/session";
 import { agentLine } from "./agent-line.do";
 import type { ObjectEnv } from "./env";
 
 /** The index row may lag this much (wall ms), so a burst of runs is one row write. */
 const INDEX_WITHIN = 5_000;
 
+/** What a client that comes back is told first: frames it lacks, and from where its line goes on. */
+export interface Replayed extends Told {
+  /** Frames before the first of these are gone. */
+  gap: boolean;
+  frames: Page["frames"];
+}
+
+/** Whose frames these are: a session may expire and become another's while somebody reads. */
+type OwnedPage = Page & { owner: string | null };
+
 /**
- * The home of one relayed session inside a ClientLine object: its newest run, the record for polling, the row of the pages,
- * and the object's one alarm, which it shares with the PING of the line.
+ * The home of one relayed session inside a ClientLine object: its newest run with its event log, the record for polling, the
+ * row of the pages, and the object's one alarm, which it shares with the PING of the line.
  */
 export class RunHome {
+  readonly #log: RelayLog;
+  /** Who waits for something to be logged. */
+  readonly #waiting = new Set<() => void>();
+
   constructor(
     readonly storage: DurableObjectStorage,
     readonly env: ObjectEnv,
     readonly connected: () => boolean,
-  ) {}
+  ) {
+    this.#log = new RelayLog(storage.sql);
+  }
 
   get #runtime(): Runtime {
     return runtimeOf(this.env, "relay");
   }
 
+  #made: RelayRuns | null = null;
+
   get #runs(): RelayRuns {
+    if (this.#made) return this.#made;
     const seconds = Number(readVar(this.#runtime.vars, "REVEILLE_SESSION_RESULT_TTL_S"));
-    return new RelayRuns(this.storage.kv, (Number.isFinite(seconds) && seconds > 0 ? seconds : DAY / SECOND) * SECOND);
+    const ttlMs = (Number.isFinite(seconds) && seconds > 0 ? seconds : DAY / SECOND) * SECOND;
+    this.#made = new RelayRuns(this.storage.kv, ttlMs);
+    return this.#made;
+  }
+
+  /** When the alarm is set to ring, or null: it is not. Unknown after a wake. */
+  #alarm: number | null | undefined;
+
+  /** A moment that has passed says nothing: the alarm may have rung, or the platform may have given it up. */
+  async #pending(now: number): Promise<number | null> {
+    if (this.#alarm === undefined || (this.#alarm !== null && this.#alarm <= now))
+      this.#alarm = await this.storage.getAlarm();
+    return this.#alarm;
+  }
+
+  async #set(at: number | null): Promise<void> {
+    this.#alarm = undefined;
+    if (at === null) await this.storage.deleteAlarm();
+    else await this.storage.setAlarm(at);
+    this.#alarm = at;
   }
 
   async begin(start: RunStart, joins: boolean): Promise<void> {
@@ -44,19 +90,98 @@ export class RunHome {
     await this.arm();
   }
 
-  async finish(ask: { agent: string; session_id: string; end: RunEnd }): Promise<RelayRun | null> {
-    const run = this.#runs.finish(ask, this.#runtime.clock.now());
-    if (run) await this.arm();
-    return run;
+  /** Frames of the run's agent: into the log, and its end into the record, in one commit. Null: there is no such run here. */
+  async hear(ask: HearAsk): Promise<Heard[] | null> {
+    const heard = hear(this.#runs, this.#log, ask, this.#runtime.clock.now());
+    if (heard?.some((h) => h.seq !== null)) this.#wake();
+    if (heard && ask.frames.some((f) => f.end !== null)) await this.arm();
+    return heard;
+  }
+
+  /** What a client that comes back lacks of the run under way. Only its owner is told; a run that is over is in CONNECTED. */
+  async replay(owner: string | null, cursor: string | null): Promise<Replayed> {
+    const run = await this.run();
+    const mark = this.#log.last();
+    if (run?.status !== "running" || owner === null || run.owner !== owner)
+      return { gap: false, frames: [], after: mark, mark };
+    const { frames, gap } = this.#log.after(cursor, undefined, run.id);
+    return { gap, frames, after: (frames[0]?.seq ?? mark + 1) - 1, mark };
+  }
+
+  /** Logged frames after a cursor, for SSE; waits up to `ms` for the first. */
+  async eventsAfter(cursor: string | number | null, limit: number, ms: number): Promise<OwnedPage> {
+    await this.#settle();
+    const now = this.#events(cursor, limit);
+    if (now.frames.length > 0 || now.gap || ms <= 0) return now;
+    await new Promise<void>((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, ms);
+      this.#waiting.add(wake);
+    });
+    return this.#events(cursor, limit);
+  }
+
+  #events(cursor: string | number | null, limit: number): OwnedPage {
+    const run = this.#runs.stored();
+    const kept = run !== null && this.#runs.read(run.session_id, this.#runtime.clock.now()) !== null;
+    if (!kept) return { frames: [], gap: false, after: Number(cursor) || 0, owner: null };
+    return { ...this.#log.after(cursor, limit), owner: run.owner };
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#waiting]) wake();
   }
 
   async interrupt(line: string): Promise<void> {
-    if (this.#runs.interrupt(line, this.#runtime.clock.now())) await this.arm();
+    const now = this.#runtime.clock.now();
+    if (!this.#runs.interrupt(line, now)) return;
+    const run = this.#runs.stored()!;
+    this.#log.append(run.id, endEntry(run, { status: "interrupted", result: null, error: run.error }, now));
+    this.#wake();
+    await this.arm();
   }
 
   async run(): Promise<RelayRun | null> {
     await this.#settle();
     return this.#runs.stored();
+  }
+
+  /** As an operator sees it; null: unknown or expired. */
+  async view(): Promise<(RelayView & Pick<SessionView, "log"> & { agent_line: string }) | null> {
+    await this.#settle();
+    const run = this.#runs.stored();
+    const shown = run && viewOf(run, this.#runtime.clock.now(), this.#runs.ttlMs);
+    return shown && { ...shown, log: this.#log.view(), agent_line: run.agent_line };
+  }
+
+  /** An operator ends the run that goes on, whatever its agent still says. Null: none does. */
+  async cancel(error: string): Promise<RelayRun | null> {
+    const now = this.#runtime.clock.now();
+    const run = this.#runs.cancel(error, now);
+    if (!run) return null;
+    this.#log.append(run.id, endEntry(run, { status: "interrupted", result: null, error }, now));
+    this.#wake();
+    await this.arm();
+    return run;
+  }
+
+  /** An operator has result and log forgotten. False: a run goes on. */
+  async drop(): Promise<boolean> {
+    const run = this.#runs.stored();
+    if (run?.status === "running") return false;
+    this.#runs.drop();
+    this.#log.clear();
+    if (run) await this.#index(run, null);
+    return true;
+  }
+
+  busy(agentLine: string): boolean {
+    const run = this.#runs.stored();
+    return run?.status === "running" && run.agent_line === agentLine;
   }
 
   history(): Turn[] {
@@ -92,7 +217,10 @@ export class RunHome {
         await this.#index(behind, behind.status);
         this.#runs.indexed(behind);
       }
-      if (run && this.#runs.forget(clock.now())) await this.#index(run, null);
+      if (run && this.#runs.forget(clock.now())) {
+        this.#log.clear();
+        await this.#index(run, null);
+      }
     } catch (error) {
       log("error", "relay.tend_failed", { session: run?.session_id, error: describe(error) });
     }
@@ -112,10 +240,10 @@ export class RunHome {
   async arm(again = false): Promise<void> {
     const now = Date.now();
     const due = this.connected() ? now + PING_EVERY : this.#due(now);
-    const pending = await this.storage.getAlarm();
+    const pending = await this.#pending(now);
     if (due === null) {
-      if (pending !== null) await this.storage.deleteAlarm();
-    } else if (again || pending === null || pending > due) await this.storage.setAlarm(due);
+      if (pending !== null) await this.#set(null);
+    } else if (again || pending === null || pending > due) await this.#set(due);
   }
 
   #due(now: number): number | null {

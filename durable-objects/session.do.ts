@@ -8,28 +8,26 @@ import {
   type Command,
   type Delivered,
   type Delivery,
-  type DoorPorts,
   type Ended,
   Home,
   type IndexRow,
-  type LineState,
+  type LineInfo,
   newLine,
   type Outcome,
-  onFrame,
   type Question,
-  receive,
   type SessionRecord,
+  type SessionView,
   type StreamFrame,
   type Submitted,
   silentLine,
   writeIndex,
 } from "../src/session";
-import { agentObject } from "./agent.do";
 import type { ObjectEnv } from "./env";
-import { hostAddress, hostAdmin, hostBlocks, hostTrust } from "./host";
+import { hostAddress, hostStanding } from "./host";
+import { acceptorOf, SessionLines } from "./session.lines";
 import {
-  close,
   end,
+  FRAME_LIMIT,
   MAX_WAITING,
   MAX_WAITING_SIZE,
   newTraffic,
@@ -38,7 +36,7 @@ import {
   take,
   write,
 } from "./session.sockets";
-import { type SessionMethods, sessionObject } from "./session.stub";
+import { sessionViewLines } from "./session.view";
 
 /** Every line hears from us this often: clients of 0.1.4 hang up after 60 s without a PING, whatever else arrives. Wall ms. */
 const PING_EVERY = 30 * SECOND;
@@ -49,7 +47,13 @@ const PING = JSON.stringify({ type: "PING" });
  */
 export class Session extends DurableObject<ObjectEnv> {
   readonly #traffic = new Map<string, Traffic>();
-  readonly #homes = new Map<string, SessionMethods>();
+  readonly #lines = new SessionLines({
+    ctx: this.ctx,
+    env: this.env,
+    runtime: () => this.#runtime,
+    home: () => this.#home,
+    acceptor: (line) => line.own,
+  });
   #made: Home | null = null;
 
   constructor(ctx: DurableObjectState, env: ObjectEnv) {
@@ -82,7 +86,7 @@ export class Session extends DurableObject<ObjectEnv> {
           if (line?.home === line?.own && line?.from === from) write(ws, texts);
         }
       },
-      acceptor: (id) => sessionObject(this.env.SESSION, id),
+      acceptor: (id) => acceptorOf(this.env, id),
       enqueue: async (session_id, run_id) => {
         await this.env.RUNS_QUEUE.send({ kind: "session_run", session_id, run_id });
       },
@@ -99,7 +103,9 @@ export class Session extends DurableObject<ObjectEnv> {
     if (!own || request.headers.get("upgrade") !== "websocket") return new Response(null, { status: 400 });
     const { 0: client, 1: server } = new WebSocketPair();
     const now = this.#runtime.clock.wall();
-    const line = newLine(crypto.randomUUID(), own, request.headers.get("x-path") === "direct", now, now + PING_EVERY);
+    const ip = request.headers.get("cf-connecting-ip") ?? "local";
+    const direct = request.headers.get("x-path") === "direct";
+    const line = newLine(crypto.randomUUID(), own, direct, now, now + PING_EVERY, ip);
     this.ctx.acceptWebSocket(server, [line.id]);
     server.serializeAttachment(line);
     await this.#arm();
@@ -112,29 +118,22 @@ export class Session extends DurableObject<ObjectEnv> {
     const { clock } = this.#runtime;
     const t = this.#trafficOf(id, clock.wall());
     const size = typeof data === "string" ? data.length : data.byteLength;
+    // One frame too large is told as that, whatever else waits.
+    if (size > FRAME_LIMIT && typeof data === "string")
+      return end(ws, `frame too large: at most ${FRAME_LIMIT} bytes`, 1009);
     if (t.frames >= MAX_WAITING || t.size + size > MAX_WAITING_SIZE || !take(t, clock.wall()))
       return end(ws, "rate limited: too many frames", 4429);
     if (typeof data !== "string") return end(ws, "Invalid JSON: text frames only", 1003);
+    this.#lines.heard(ws);
     t.frames++;
     t.size += size;
     // Any outside await opens the input gate: frames of one line wait for each other here.
-    const mine = t.tail.then(() => this.#frame(ws, data));
+    const mine = t.tail.then(() => this.#lines.frame(ws, data));
     t.tail = mine;
     await mine.finally(() => {
       t.frames--;
       t.size -= size;
     });
-  }
-
-  async #frame(ws: WebSocket, raw: string): Promise<void> {
-    const line = stateOf(ws);
-    if (!line || ws.readyState !== WebSocket.OPEN) return;
-    try {
-      await onFrame(line, raw, this.#ports(ws));
-    } catch (error) {
-      this.#runtime.log("error", "session.frame_failed", { error: describe(error) });
-      end(ws, "internal error: connect again", 1011);
-    }
   }
 
   override async webSocketClose(ws: WebSocket, code: number, reason: string): Promise<void> {
@@ -151,18 +150,13 @@ export class Session extends DurableObject<ObjectEnv> {
   }
 
   async #left(ws: WebSocket): Promise<void> {
+    const id = stateOf(ws)?.id;
+    if (id === undefined) return;
+    await this.#traffic.get(id)?.tail;
+    this.#traffic.delete(id);
     const line = stateOf(ws);
     if (!line) return;
-    this.#traffic.delete(line.id);
-    if (line.held !== null) this.ctx.storage.kv.delete(held(line.id));
-    if (line.home !== null && line.home !== line.own) {
-      try {
-        await sessionObject(this.env.SESSION, line.home).detach(line.id);
-      } catch (error) {
-        // The home finds out with its next delivery.
-        this.#runtime.log("warn", "session.detach_failed", { error: describe(error) });
-      }
-    }
+    await this.#lines.left(line);
     if (!this.#wipe()) await this.#arm();
   }
 
@@ -170,90 +164,6 @@ export class Session extends DurableObject<ObjectEnv> {
     const t = this.#traffic.get(line) ?? newTraffic(now);
     this.#traffic.set(line, t);
     return t;
-  }
-
-  #ports(ws: WebSocket): DoorPorts {
-    const { env } = this;
-    const rt = this.#runtime;
-    const home = (id: string): SessionMethods => sessionObject(env.SESSION, id);
-    return {
-      now_s: () => rt.clock.wall() / 1000,
-      address: () => hostAddress(rt),
-      claim: async (verified, owns_session) => {
-        const address = await hostAddress(rt);
-        const more = owns_session ? { owns_session } : {};
-        const claim = await agentObject(env.AGENT, address!).claim(
-          {
-            signature_hash: verified.signature_hash,
-            expires_s: verified.expires_s,
-            ts_shape: verified.ts_shape,
-            has_nonce: verified.has_nonce,
-          },
-          rt.clock.wall() / 1000,
-          more,
-        );
-        if (claim === "down") throw new Error("The ledger did not answer.");
-        return claim;
-      },
-      trust: (ask) => hostTrust(env, rt, ask),
-      mayConnect: async (from) => (await env.SESSION_LIMIT.limit({ key: `address:${from}` })).success,
-      ownerOf: (id) => home(id).owner(),
-      statusFor: async (id, from) => (id === stateOf(ws)?.own ? this.#home.statusFor(from) : home(id).statusFor(from)),
-      attach: (id, line, a) => this.#attach(id, line, a),
-      command: (line, c) => this.#command(ws, line, c),
-      blocked: (from) => hostBlocks(env, rt, from),
-      admin: (_line, verified, action) => hostAdmin(env, rt, verified, action),
-      hold: (line, raw) => {
-        if (raw === null) this.ctx.storage.kv.delete(held(line));
-        else this.ctx.storage.kv.put(held(line), raw);
-      },
-      held: (line) => this.ctx.storage.kv.get<string>(held(line)) ?? null,
-      say: (frame) => write(ws, [JSON.stringify(frame)]),
-      close: (code, reason) => close(ws, code, reason),
-      save: (line, fresh) => {
-        const now = stateOf(ws) ?? line;
-        const { ping_at, epoch, n, seq, sent } = now;
-        ws.serializeAttachment({ ...line, ping_at, ...(fresh ? {} : { epoch, n, seq, sent }) });
-      },
-    };
-  }
-
-  #attach(id: string, line: LineState, a: Omit<Attach, "acceptor" | "line">): Promise<boolean> {
-    if (id === line.own) return this.#home.clients.attach({ ...a, line: line.id, acceptor: null });
-    return this.#homeOf(id).attach({ ...a, line: line.id, acceptor: line.own });
-  }
-
-  #homeOf(id: string): SessionMethods {
-    const stub = this.#homes.get(id) ?? sessionObject(this.env.SESSION, id);
-    this.#homes.set(id, stub);
-    return stub;
-  }
-
-  /** Hands a command to the line's home. A stub that failed is dropped; a home that does not know the line gets it again. */
-  async #command(ws: WebSocket, line: LineState, c: Omit<Command, "acceptor" | "line">): Promise<void> {
-    const home = line.home!;
-    if (home === line.own) return this.#home.clients.command({ ...c, line: line.id, acceptor: null });
-    const n = line.sent + 1;
-    this.#remember(ws, { sent: n });
-    for (let attempt = 0; attempt < 3; attempt++) {
-      try {
-        const stub = this.#homeOf(home);
-        if (await stub.lentCommand(n, { ...c, line: line.id, acceptor: line.own })) return;
-        const again = { session_id: home, from: c.from, session: null, announce: false, replay: "run" } as const;
-        const last_msg_id = stateOf(ws)?.seq || null;
-        if (!(await stub.attach({ ...again, line: line.id, acceptor: line.own, last_msg_id }))) break;
-      } catch (error) {
-        this.#homes.delete(home);
-        this.#runtime.log("warn", "session.home_failed", { attempt, error: describe(error) });
-      }
-    }
-    end(ws, "session unavailable: connect again", 1012);
-  }
-
-  /** Changes what is kept of a line without undoing what a delivery wrote meanwhile. */
-  #remember(ws: WebSocket, change: Partial<LineState>): void {
-    const line = stateOf(ws);
-    if (line) ws.serializeAttachment({ ...line, ...change });
   }
 
   // Asked by other Session objects.
@@ -270,17 +180,12 @@ export class Session extends DurableObject<ObjectEnv> {
 
   detach(line: string): void {
     this.#home.clients.detach(line);
+    this.#wipe();
   }
 
   /** Frames from a line's home, for the socket held here. */
   deliver(d: Delivery): Delivered {
-    const ws = this.ctx.getWebSockets(d.line)[0];
-    const line = ws ? stateOf(ws) : null;
-    if (!ws || !line || ws.readyState !== WebSocket.OPEN) return { ok: false, gone: true };
-    const { write: texts, next, answer } = receive(line, d);
-    if (next !== line) ws.serializeAttachment({ ...line, ...next });
-    write(ws, texts);
-    return answer;
+    return this.#lines.deliver(d);
   }
 
   owner(): string | null {
@@ -337,6 +242,12 @@ export class Session extends DurableObject<ObjectEnv> {
     return this.#home.runs.ask(runId, token, question);
   }
 
+  /** Whose session this is, and whether an admin's as of now: trust is the edge's to read. */
+  async actor(): Promise<{ owner: string | null; admin: boolean }> {
+    const owner = this.#home.owner();
+    return { owner, admin: owner !== null && (await hostStanding(this.env, this.#runtime, owner)).admin };
+  }
+
   finish(runId: string, token: string, outcome: Outcome, seen: number): Promise<"ended" | "lost" | { more: string[] }> {
     return this.#home.runs.finish(runId, token, outcome, seen);
   }
@@ -347,6 +258,39 @@ export class Session extends DurableObject<ObjectEnv> {
 
   giveUp(runId: string): Promise<boolean> {
     return this.#home.runs.giveUp(runId);
+  }
+
+  // Asked for an operator.
+
+  /** Null: unknown or expired. */
+  async view(): Promise<Omit<SessionView, "agent" | "built_in"> | null> {
+    const shown = this.#home.view();
+    if (shown === null) this.#wipe();
+    return shown && { ...shown, lines: await sessionViewLines(this.ctx, this.env, this.#home) };
+  }
+
+  cancel(error: string): Promise<string | null> {
+    return this.#home.cancel(error);
+  }
+
+  async drop(): Promise<boolean> {
+    const dropped = this.#home.drop();
+    if (!this.#wipe()) await this.#arm();
+    return dropped;
+  }
+
+  /** Closes a line of this session, whoever holds its socket. False: there is none of that name. */
+  async closeLine(line: string): Promise<boolean> {
+    const lent = this.#home.lent.find((l) => l.id === line);
+    return lent ? acceptorOf(this.env, lent.acceptor).shutLine(line) : this.#lines.shut(line);
+  }
+
+  lineInfo(line: string): LineInfo | null {
+    return this.#lines.info(line);
+  }
+
+  shutLine(line: string): boolean {
+    return this.#lines.shut(line);
   }
 
   // Time: one alarm for the lines held here and whatever is due in the home.
@@ -403,6 +347,3 @@ export class Session extends DurableObject<ObjectEnv> {
       await this.ctx.storage.setAlarm(Math.max(next, now));
   }
 }
-
-/** Where the text of a CONNECT that waits for onboarding is kept. */
-const held = (line: string): string => `held:${line}`;

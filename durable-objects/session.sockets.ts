@@ -2,6 +2,8 @@ import { errorFrame, type LineState } from "../src/session";
 
 /** What a Session object does with one socket, and what it keeps of it in memory. */
 
+/** Largest frame, characters here, bytes of UTF-8 at the door. */
+export const FRAME_LIMIT = 1_048_576;
 /** Frames of one line that may wait, and their length together. */
 export const MAX_WAITING = 256;
 export const MAX_WAITING_SIZE = 8 * 1024 * 1024;

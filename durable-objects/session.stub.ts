@@ -25,6 +25,13 @@ export type SessionMethods = Remote<
     | "finish"
     | "release"
     | "giveUp"
+    | "actor"
+    | "view"
+    | "cancel"
+    | "drop"
+    | "closeLine"
+    | "lineInfo"
+    | "shutLine"
   >
 >;
 

@@ -17,6 +17,7 @@ import {
   step,
   target,
 } from "./demo.stage";
+import { talk } from "./demo.talk";
 import { EXIT } from "./exit";
 import { openSandbox } from "./sandbox";
 import { clockText } from "./stream";
@@ -243,14 +244,16 @@ async function timeline(s: Stage, id: string): Promise<void> {
 export async function main(): Promise<number> {
   const args = readArgs({
     command: "npm run demo --",
-    what: "Local services break; it is seen, told, explained, fixed with approval, and recovers. Nothing leaves this machine.",
+    what: "Local services break; it is seen, told, explained, fixed with approval, and recovers. Then clients and agents talk. Nothing leaves this machine.",
     options: { keep: { type: "boolean", what: "stay up afterwards and print the operator link" } },
   });
   const term = makeTerm();
   const began = Date.now();
   term.out(`Reveille demo   local services break; nothing leaves this machine`);
   term.out(`  thresholds as shipped; the clock runs ${RATE} times faster (30 s take 3 s), time-outs are real`);
-  term.out(`  Slack, the vendors and the model are local servers; the model's words are scripted`);
+  term.out(
+    `  Slack, the vendors and the model are local servers; the model's words are scripted; any client may talk (trust: open)`,
+  );
   const vendors = await startVendors();
   const platforms = await startPlatforms(0, { slackToken: SLACK_TOKEN });
   const llm = await startLlm();
@@ -266,6 +269,8 @@ export async function main(): Promise<number> {
       REVEILLE_ANTHROPIC_API_KEY: "demo-model-key-000000001",
       REVEILLE_ANTHROPIC_BASE_URL: `${llm.url}/v1`,
       REVEILLE_FLY_WRITE_TOKEN: "demo-fly-write-token-0001",
+      REVEILLE_AGENT_SEED: "de".repeat(32),
+      REVEILLE_TRUST_POLICY: "open",
     },
   });
   const stop = new AbortController();
@@ -280,6 +285,7 @@ export async function main(): Promise<number> {
     await watch(s);
     const ids = await story(s);
     await ask(s);
+    await talk(s);
     if (ids[0]) await timeline(s, ids[0]);
     term.out("");
     term.out(`${s.steps - s.missed} of ${s.steps} steps seen in ${seconds(Date.now() - began)}.`);

@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { readArgs } from "./args";
+import { type OptionSpec, readArgs } from "./args";
 import { EXIT, Exit } from "./exit";
 import { lineOf, type Measure, printTable, summary, toJson } from "./measure";
 import { makeTerm, type Progress, type Term } from "./term";
@@ -10,6 +10,8 @@ export interface RunContext {
   seed: number;
   term: Term;
   progress: Progress;
+  /** A whole-number option of the runner's own, or its default. */
+  size(name: string, otherwise: number): number;
   /** Aborted on Ctrl-C, so that a runner can end what it started. */
   signal: AbortSignal;
 }
@@ -20,12 +22,16 @@ export interface RunResult {
   measures: Measure[];
   /** e.g. `3 runs, median`. */
   note?: string;
+  /** A drill with many figures: one a line instead of one line. */
+  table?: boolean;
 }
 
 /** A bench or a drill: a module in scripts/bench or scripts/drill that exports `runner`. */
 export interface Runner {
   name: string;
   what: string;
+  /** Options beside `--json` and `--seed`. */
+  options?: Record<string, OptionSpec>;
   run(ctx: RunContext): Promise<RunResult>;
 }
 
@@ -55,6 +61,7 @@ export async function dispatch(kind: "bench" | "drill", dir: string, argv = proc
       options: {
         json: { type: "boolean", what: "one JSON object a figure on stdout" },
         seed: { type: "string", value: "N", what: "repeat a run" },
+        ...Object.assign({}, ...runners.map((r) => r.options ?? {})),
       },
       notes: list.length > 0 ? ["", "NAME is one of", ...list] : [],
     },
@@ -80,11 +87,12 @@ export async function dispatch(kind: "bench" | "drill", dir: string, argv = proc
     abort.abort();
   };
   process.on("SIGINT", interrupt);
-  const result = await runner.run({ seed, term, progress, signal: abort.signal }).finally(() => progress.clear());
+  const size = (option: string, otherwise: number): number => args.integer(option) ?? otherwise;
+  const result = await runner.run({ seed, size, term, progress, signal: abort.signal }).finally(() => progress.clear());
   if (abort.signal.aborted) return EXIT.interrupted;
   const { text, allMet } = summary(result.measures);
   if (args.flag("json")) for (const m of result.measures) term.json(toJson(m, seed));
-  else if (kind === "drill") {
+  else if (kind === "drill" && !result.table) {
     term.out(`  ${result.title}${result.note ? `   ${result.note}` : ""}`);
     term.out(`  ${lineOf(term, result.measures)}     seed ${seed}`);
   } else {

@@ -18,6 +18,10 @@ export interface RuntimeOptions {
   vars: Vars;
   /** Speed of Reveille time (kernel/clock.ts); 1 unless a demo, drill or test says so. */
   clockRate?: number;
+  /** Other Workers for the same runtime: what a bench measures beside ours. Their sockets are direct. */
+  beside?: WorkerOptions[];
+  /** The edge's entry point in place of the shipped one, relative to the root; a bench that counts wraps it. */
+  edgeEntry?: string;
   /** Every JSON log line of the Workers. */
   onLog?: (event: LogEvent) => void;
   /** Every other line the runtime writes. */
@@ -33,6 +37,8 @@ export interface LocalRuntime {
   migrated: { names: string[]; ms: number };
   /** The workerd process, for drills that kill it. */
   workerdPid: number;
+  /** A Worker's own socket, without Miniflare's entry Worker before it. Only with `beside`. No slash at its end. */
+  direct(worker: string): Promise<string>;
   /** A request to the edge: `path` starts with a slash. */
   fetch(path: string, init?: RequestInit): Promise<Response>;
   /** Runs the edge's cron handler, and waits for it. `at` is wall time, ms. @throws when the handler failed. */
@@ -52,7 +58,7 @@ export interface LocalRuntime {
 export async function startRuntime(options: RuntimeOptions): Promise<LocalRuntime> {
   process.env["CLOUDFLARE_CF_FETCH_ENABLED"] = "false";
   // esbuild works in its own process while the two large packages load here.
-  const codes = Promise.all(WORKERS.map((w) => bundleWorker(w.entry)));
+  const codes = Promise.all(WORKERS.map((w, i) => bundleWorker((i === 0 && options.edgeEntry) || w.entry)));
   codes.catch(() => {});
   const { Miniflare, Log, LogLevel } = await import("miniflare");
   const configs = await Promise.all(WORKERS.map((w) => readWorkerConfig(w.config)));
@@ -67,6 +73,10 @@ export async function startRuntime(options: RuntimeOptions): Promise<LocalRuntim
     modules: [{ type: "ESModule", path: "index.mjs", contents: code }],
     bindings: { ...configs[i]!.options.bindings, ...vars[i] },
   }));
+  if (options.beside) {
+    workers.push(...options.beside);
+    for (const worker of workers) worker.unsafeDirectSockets = [{ host: "127.0.0.1", port: 0 }];
+  }
 
   const before = new Set(childrenNamed(process.pid, "workerd"));
   const mf = new Miniflare({
@@ -106,6 +116,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<LocalRuntim
       d1,
       migrated,
       workerdPid,
+      direct: async (worker) => (await mf.unsafeGetDirectURL(worker)).href.replace(/\/$/, ""),
       fetch: (path, init) => fetch(base + path, init),
       tick: (at) => cron(0, at),
       consumerTick: (at) => cron(1, at),

@@ -31,18 +31,22 @@ export async function openSandbox(options: {
   vars?: Vars;
   clockRate?: number;
   onLog?: (event: LogEvent) => void;
+  /** Clients outside find it again: every start takes the port of the first. */
+  samePort?: boolean;
 }): Promise<Sandbox> {
   const dataDir = mkdtempSync(join(tmpdir(), "reveille-sandbox-"));
   const vars = { ...SANDBOX_VARS, ...options.vars };
+  let port = 0;
   const start = (): Promise<LocalRuntime> =>
     startRuntime({
-      port: 0,
+      port,
       dataDir,
       vars,
       ...(options.clockRate === undefined ? {} : { clockRate: options.clockRate }),
       ...(options.onLog ? { onLog: options.onLog } : {}),
     });
   const box = { rt: await start() } as Sandbox;
+  if (options.samePort) port = box.rt.port;
   box.api = operatorApi(box.rt.url, vars["REVEILLE_OPERATOR_TOKEN"]!);
   box.kill = async () => {
     process.kill(box.rt.workerdPid, "SIGKILL");

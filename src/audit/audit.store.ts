@@ -34,11 +34,20 @@ export function auditStatement(db: D1Database, row: AuditRow): D1PreparedStateme
 }
 
 /** `auditStatement`, written only when the statement before it in the same batch changed a row: a lost race leaves no proof. */
-export function auditIfChanged(db: D1Database, row: AuditRow): D1PreparedStatement {
+export const auditIfChanged = (db: D1Database, row: AuditRow): D1PreparedStatement =>
+  auditWhen(db, row, "changes() > 0");
+
+/** `auditStatement`, written only when an SQL condition holds; `values` are its placeholders. */
+export function auditWhen(
+  db: D1Database,
+  row: AuditRow,
+  condition: string,
+  values: (string | number)[] = [],
+): D1PreparedStatement {
   return db
     .prepare(
       `INSERT INTO audit (emitted_at, seam, source, session_id, incident_id, wake_id, details)
-       SELECT ?, ?, ?, ?, ?, ?, ? WHERE changes() > 0`,
+       SELECT ?, ?, ?, ?, ?, ?, ? WHERE ${condition}`,
     )
     .bind(
       row.at,
@@ -48,6 +57,7 @@ export function auditIfChanged(db: D1Database, row: AuditRow): D1PreparedStateme
       row.incident_id ?? null,
       row.wake_id ?? null,
       JSON.stringify(row.details),
+      ...values,
     );
 }
 

@@ -4,6 +4,7 @@ export {
   type AuditView,
   auditIfChanged,
   auditStatement,
+  auditWhen,
   readAudit,
 } from "./audit.store";
 export { SEAMS, type Seam, SOURCES, type Source } from "./seams";

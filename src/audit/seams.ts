@@ -44,6 +44,7 @@ export const SEAMS = [
   "ask.answered",
   "trust.changed",
   "trust.decided",
+  "session.changed",
 ] as const;
 export type Seam = (typeof SEAMS)[number];
 

@@ -10,11 +10,16 @@ import {
   MAX_QUESTION,
   signature,
   type Tool,
+  type Wish,
+  wishOf,
+  wishTool,
+  withoutPrefix,
 } from "../reason";
 import { RUN_BEAT, type StreamFrame } from "../session";
 import type { ConsumerEnv } from "./env";
 import { askDeps } from "./run-ask";
 import type { RunResult } from "./runs.consumer";
+import { blockedEvent, type Progress, progressOf, settleWish } from "./session-wish";
 
 /** The session's object in the edge Worker. */
 const sessionOf = (env: ConsumerEnv, id: string): SessionMethods => sessionObject(env.SESSION, id);
@@ -34,21 +39,38 @@ export async function runSession(sessionId: string, runId: string, env: Consumer
   // A model may think for a minute without an event: this says that its executor lives.
   const beat = setInterval(() => stream.beat(), RUN_BEAT);
   try {
-    const answers: string[] = [];
-    let prompts = claimed.prompts;
+    const { owner } = await sessionOf(env, sessionId).actor();
+    const work = progressOf(claimed.resume);
+    let prompts = claimed.prompts.slice(work.texts.length);
     for (;;) {
-      for (const prompt of prompts) {
-        const n = answers.length;
-        const question = prompt.slice(0, MAX_QUESTION).toWellFormed();
-        const ask = { id: `session:${runId}:${n}`, source: "api" as const, question };
-        // No tools of other servers here: what they can read is for operators, not for every client trust lets in.
-        const answer = await answerAsk({ ...deps, engine: told(deps.engine, stream), remote: async () => [] }, ask);
-        answers.push(answer.text);
-        tellAnswer(stream, answer, runtime);
+      if (work.wish && !(await settle(work, { env, owner, sessionId, runId, token, stream, runtime })))
+        return { done: true };
+      const prompt = prompts.shift();
+      if (prompt !== undefined) {
+        const question = withoutPrefix(prompt).slice(0, MAX_QUESTION).toWellFormed();
+        const { admin } = await sessionOf(env, sessionId).actor();
+        const wish = await wishOf(deps, question);
+        if (wish && admin) work.texts.push("");
+        else {
+          if (wish) stream.emit(blockedEvent());
+          const wanted: Wish[] = [];
+          // No tools of other servers here: what they can read is for operators, not for every client trust lets in.
+          const tools = admin ? [wishTool(deps, (w) => wanted.push(w))] : [];
+          const ask = { id: `session:${runId}:${work.texts.length}`, source: "api" as const, question };
+          const answer = await answerAsk(
+            { ...deps, engine: told(deps.engine, stream), remote: async () => tools },
+            ask,
+          );
+          work.texts.push(answer.text);
+          tellAnswer(stream, answer, runtime);
+          work.wish = wanted[0] ?? null;
+        }
+        if (wish && admin) work.wish = wish;
+        continue;
       }
       if (!(await stream.flush())) return { done: true };
-      const outcome = { status: "done" as const, result: answers.join("\n\n"), error: null };
-      const finished = await again(() => sessionOf(env, sessionId).finish(runId, token, outcome, answers.length));
+      const outcome = { status: "done" as const, result: work.texts.join("\n\n"), error: null };
+      const finished = await again(() => sessionOf(env, sessionId).finish(runId, token, outcome, work.texts.length));
       if (typeof finished === "string") {
         runtime.log("info", "session.run_done", { session: sessionId, run: runId, state: finished });
         return { done: true };
@@ -64,6 +86,43 @@ export async function runSession(sessionId: string, runId: string, env: Consumer
   } finally {
     clearInterval(beat);
   }
+}
+
+interface Settling {
+  env: ConsumerEnv;
+  owner: string | null;
+  sessionId: string;
+  runId: string;
+  token: string;
+  stream: Stream;
+  runtime: Runtime;
+}
+
+/** Settles what the last text wants to have done. False: the run waits for its client, or is somebody else's now. */
+async function settle(work: Progress, s: Settling): Promise<boolean> {
+  const { wish } = work;
+  if (!wish) return true;
+  // What was told before the question comes before it.
+  if (!(await s.stream.flush())) return false;
+  const outcome = await settleWish(
+    {
+      env: s.env,
+      owner: s.owner ?? "",
+      mayAct: async () => (await sessionOf(s.env, s.sessionId).actor()).admin,
+      run: s.runId,
+      runtime: s.runtime,
+      ask: (question) => sessionOf(s.env, s.sessionId).ask(s.runId, s.token, question),
+      emit: (event) => s.stream.emit(event),
+    },
+    wish,
+    work,
+  );
+  if (outcome === null) return false;
+  Object.assign(work, { wish: null, asked_at: null } satisfies Partial<Progress>);
+  const before = work.texts.at(-1) ?? "";
+  work.texts[work.texts.length - 1] = before === "" ? outcome : `${before}\n${outcome}`;
+  s.stream.emit({ type: "assistant", content: outcome });
+  return true;
 }
 
 /** Every try of its message failed: the run ends with that, told to whoever is connected. */

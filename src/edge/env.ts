@@ -4,6 +4,5 @@ import type { ObjectEnv, ProbeMessage } from "../../durable-objects/env";
 export interface EdgeEnv extends ObjectEnv {
   MEDIA: R2Bucket;
   PROBE_QUEUE: Queue<ProbeMessage>;
-  AUTH_LIMIT: RateLimit;
   BEAT_LIMIT: RateLimit;
 }

@@ -6,6 +6,7 @@ import { describe } from "../kernel/errors";
 import { checkUrl } from "../kernel/net-guard";
 import type { Runtime } from "../kernel/runtime";
 import { type Body, countFailures, health, LISTENERS, readListenerStates, runDue } from "../listeners";
+import { expireAgents } from "../relay";
 import { expireTrust } from "../trust";
 import {
   type CycleDeps,
@@ -95,6 +96,7 @@ function bodies(env: EdgeEnv, runtime: Runtime): Record<string, Body> {
     cost_telemetry: () => settleLeftovers(env, now),
     retention: async () => {
       await expireTrust(env.DB, now, runtime.clock.wall() / 1000);
+      await expireAgents(env.DB, now);
       return expireHistory(env.DB, now);
     },
     digest: () => sendDigest(env, runtime),

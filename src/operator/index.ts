@@ -33,6 +33,7 @@ export { type MaintenanceData, MaintenancePage, type WindowForm } from "./pages/
 export { type NewTargetData, NewTargetPage } from "./pages/new-target";
 export { type OverviewData, OverviewPage, type OverviewTargets } from "./pages/overview";
 export { type AgentsData, AgentsPage, type SessionsData, SessionsPage } from "./pages/relay";
+export { SessionActPage, type SessionData, SessionPage, sessionPath } from "./pages/session";
 export { LoginPage, NotFoundPage, ProblemPage } from "./pages/simple";
 export { EnvelopePage, type EnvelopeRow, MODES, SwitchboardPage } from "./pages/switchboard";
 export { RANGES, type Range, type TargetData, TargetPage } from "./pages/target";

@@ -43,7 +43,7 @@ export async function versionTag(db: D1Database, now: number, seed: string): Pro
          (SELECT MAX(id) FROM notice_attempt) AS n, (SELECT SUM(version) FROM target_state) AS s,
          (SELECT COUNT(*) FROM notice WHERE read_at IS NOT NULL) AS r, (SELECT SUM(updated_at % 1000003) FROM target) AS t,
          (SELECT COUNT(*) FROM wake WHERE done_at IS NULL) AS w, (SELECT MAX(last_at) FROM heartbeat) AS h,
-         (SELECT MAX(at) FROM cost) AS b,
+         (SELECT MAX(at) FROM cost) AS b, (SELECT COUNT(*) FROM trust_proposal WHERE state = 'pending') AS p,
          (SELECT SUM(updated % 1000003) FROM session_index) AS i, (SELECT SUM((last_seen + online) % 1000003) FROM agent) AS g`,
     ),
   );

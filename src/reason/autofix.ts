@@ -251,11 +251,11 @@ export function findMachine(looks: readonly SeenLook[], apps: readonly string[],
 export function fixableMachines(
   looks: readonly SeenLook[],
   apps: readonly string[],
-): { app: string; machine: string }[] {
+): { app: string; machine: string; state: string | null }[] {
   const ids = new Set(looks.flatMap((l) => apps.flatMap((app) => factsOf(l, app)?.unhealthy ?? [])));
   return [...ids].flatMap((machine) => {
     const seen = findMachine(looks, apps, machine);
-    return seen?.sick && TARGET_ID.test(machine) ? [{ app: seen.app, machine }] : [];
+    return seen?.sick && TARGET_ID.test(machine) ? [{ app: seen.app, machine, state: seen.state }] : [];
   });
 }
 

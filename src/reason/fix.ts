@@ -7,6 +7,7 @@ import {
   FIX_ACTION,
   type FixCaller,
   type FixCode,
+  type FixMode,
   fixKey,
   REASONING,
   type Refusal,
@@ -133,6 +134,19 @@ export async function proposeFix(deps: FixDeps, asked: FixAsked): Promise<Propos
   }
   await hand(deps, row.key);
   return { ok: true, key: row.key, status: auto ? "approved" : "waiting" };
+}
+
+/** What asking would come to now: the refusal's words, or the mode. Nothing is written. */
+export async function preview(
+  deps: Pick<FixDeps, "db" | "runtime" | "token" | "switches">,
+  asked: FixAsked,
+): Promise<{ refused: string } | { mode: FixMode }> {
+  const caller = asked.caller ?? REASONING;
+  const key = fixKey("auto", asked.incident_id, asked.target_id);
+  const known = blocking(await readFix(deps.db, key), caller);
+  const { facts } = await loadFix(deps, deps.switches, { ...asked, caller, key, asked_before: known });
+  const refusal = refusalOf(facts);
+  return refusal ? { refused: refusal.message } : { mode: modeOf(deps.switches, facts.probe) };
 }
 
 /** A wake that comes back asks again for what it asked already: that is the same call, with its row and its proof. */

@@ -74,4 +74,16 @@ export { LOOPS, PROPOSAL_STATES, type ProposalState } from "./promote/types";
 export { engineLine, type ReasonSettings, readSettings } from "./settings";
 export { type SpendCall, type SpendDeps, type SpendResult, settingsOf, spend } from "./spend";
 export * from "./types";
+export {
+  carryOut,
+  doneBefore,
+  previewWish,
+  WISH_TOOL,
+  type Wish,
+  wishFrame,
+  wishKey,
+  wishOf,
+  wishSchema,
+  wishTool,
+} from "./wish";
 export type { AiBinding } from "./workers-ai";

@@ -12,9 +12,13 @@ export class Bindings {
 
   get #rows(): Table {
     if (this.#table) return this.#table;
-    this.sql.exec("CREATE TABLE IF NOT EXISTS binding (rid TEXT PRIMARY KEY, line TEXT, owner TEXT) WITHOUT ROWID");
-    const rows = this.sql.exec<{ rid: string; line: string | null; owner: string | null }>("SELECT * FROM binding");
-    this.#table = new Map([...rows].map((row) => [row.rid, row]));
+    this.sql.exec(
+      "CREATE TABLE IF NOT EXISTS binding (rid TEXT PRIMARY KEY, line TEXT, owner TEXT, held INTEGER) WITHOUT ROWID",
+    );
+    const rows = this.sql.exec<{ rid: string; line: string | null; owner: string | null; held: number | null }>(
+      "SELECT * FROM binding",
+    );
+    this.#table = new Map([...rows].map((row) => [row.rid, { ...row, held: row.held === 1 }]));
     return this.#table;
   }
 
@@ -32,14 +36,30 @@ export class Bindings {
   }
 
   /** The client has left; its id stays its signer's. Returns whether it was bound. */
-  leave(rid: string, line: string): boolean {
-    if (!leave(this.#rows, rid, line)) return false;
-    this.sql.exec("UPDATE binding SET line = NULL WHERE rid = ?", rid);
+  leave(rid: string, line: string, held = false): boolean {
+    if (!leave(this.#rows, rid, line, held)) return false;
+    this.sql.exec("UPDATE binding SET line = NULL, held = ? WHERE rid = ?", held ? 1 : null, rid);
     return true;
+  }
+
+  /** Does the agent still speak to a client that left in the middle of a run? */
+  held(rid: string): boolean {
+    return this.#rows.get(rid)?.held === true;
+  }
+
+  /** The run is over: the agent may know. */
+  release(rid: string): void {
+    this.#rows.get(rid)!.held = false;
+    this.sql.exec("UPDATE binding SET held = NULL WHERE rid = ?", rid);
   }
 
   holds(rid: string, line: string): boolean {
     return holds(this.#rows, rid, line);
+  }
+
+  /** Was this id ever bound here? */
+  knows(rid: string): boolean {
+    return this.#rows.has(rid);
   }
 
   lineOf(rid: string): string | null {

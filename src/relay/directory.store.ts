@@ -1,4 +1,4 @@
-import { iso } from "../kernel/clock";
+import { DAY, iso } from "../kernel/clock";
 import { all } from "../kernel/d1";
 import type { Announce } from "../session";
 
@@ -69,6 +69,16 @@ export async function saveOffline(db: D1Database, address: string, at: number): 
     .bind(address, at)
     .run();
 }
+
+/** An agent nobody has seen for this long is forgotten: whoever makes up a key can make a row. Reveille ms. */
+const FORGET_AFTER = 30 * DAY;
+
+/** Deletes agents that have not been seen for long. An online one is seen every few minutes. */
+export const expireAgents = (db: D1Database, now: number): Promise<unknown> =>
+  db
+    .prepare("DELETE FROM agent WHERE last_seen < ?")
+    .bind(now - FORGET_AFTER)
+    .run();
 
 export async function readAgent(db: D1Database, address: string): Promise<AgentRow | null> {
   const row = await db.prepare("SELECT * FROM agent WHERE address = ?").bind(address).first<Stored>();

@@ -1,9 +1,9 @@
-import { frameValue, type Verified, verifyEnvelope } from "../session";
-import { legacyConnected, legacyInput, legacyOutput, wireInputId } from "./legacy";
+import { attachmentProblem, frameValue, type Verified, verifyEnvelope } from "../session";
+import { legacyConnected, legacyInput, wireInputId } from "./legacy";
 import { closeFor, errorFrame } from "./limits";
-import type { Bound, Down } from "./line";
+import type { Bound } from "./line";
 import type { ClientFrame } from "./peek";
-import type { RelayRun, RunEnd, Turn } from "./record";
+import type { RelayRun, Turn } from "./record";
 
 /** Inputs of one client that may wait for a 0.6.5 agent, which does one thing at a time. */
 const MAX_INPUTS = 8;
@@ -18,8 +18,6 @@ export interface HostPorts {
   /** What was said before, oldest first. */
   history(): Promise<Turn[]>;
   begin(inputId: string | null, prompt: string): Promise<void>;
-  /** The run as it is after this end, or null when none was going on. */
-  finish(end: RunEnd): Promise<RelayRun | null>;
   newId(): string;
   /** Wall seconds. */
   now_s: number;
@@ -57,7 +55,8 @@ export async function hostFrame(
 
 async function input(bound: Bound, frame: ClientFrame, first: Verified | null, ports: HostPorts): Promise<void> {
   if (bound.owner === null) return refuse(ports, "authenticate first (send CONNECT)");
-  let prompt = frameValue(frame.frame)["prompt"];
+  const value = frameValue(frame.frame);
+  let prompt = value["prompt"];
   // The signed prompt wins over the top-level one, and a signature that is there must hold.
   if (frame.signed) {
     const verified = first ?? (await verifyEnvelope(frame.frame, { now_s: ports.now_s, address: bound.agent }));
@@ -66,6 +65,9 @@ async function input(bound: Bound, frame: ClientFrame, first: Verified | null, p
       return refuse(ports, "unauthorized: command signer does not own this connection");
     prompt = verified.payload["prompt"];
   } else if (bound.stage !== "connected") return refuse(ports, "authenticate first (send CONNECT)");
+  // It takes a prompt and nothing else: left out silently, an answer would pass for one to all of it.
+  const attached = attachmentProblem(value, value["payload"]);
+  if (attached !== null) return ports.tell(errorFrame(attached));
   if (typeof prompt !== "string" || prompt === "") return ports.tell(errorFrame("prompt required"));
   const run = await ports.run();
   const joins = run?.status === "running";
@@ -81,13 +83,4 @@ async function input(bound: Bound, frame: ClientFrame, first: Verified | null, p
 function refuse(ports: HostPorts, error: string): void {
   ports.tell(errorFrame(error));
   ports.close(closeFor(error), error);
-}
-
-/** A frame of a 0.6.5 agent for this client. OUTPUT goes out once, when the last input that joined the run is answered. */
-export async function hostAnswer(bound: Bound, down: Down, ports: HostPorts): Promise<void> {
-  if (down.end === null) return ports.tell(down.text);
-  const run = await ports.finish(down.end);
-  if (run?.status === "failed") return ports.tell(down.text);
-  if (run?.status !== "done") return;
-  ports.tell(legacyOutput(bound.rid, run.input_id, run.result ?? "", (run.finished ?? run.created) - run.created));
 }

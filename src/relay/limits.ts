@@ -2,6 +2,9 @@
 
 /** Largest frame in either direction, bytes of UTF-8. The platform takes 32 MiB; this is our policy (design §11). */
 export const FRAME_LIMIT = 1_048_576;
+/** Is this text beyond the limit? Counted in bytes only where characters can't tell. */
+export const tooLarge = (text: string): boolean =>
+  text.length > FRAME_LIMIT || (text.length * 3 > FRAME_LIMIT && new TextEncoder().encode(text).length > FRAME_LIMIT);
 /** Frames of one line that may wait for their turn, and their size together: beyond it the line is a flood. */
 export const WAITING_FRAMES = 1_024;
 export const WAITING_BYTES = 8 * FRAME_LIMIT;
@@ -39,17 +42,30 @@ export const CLOSE = {
 export const TOO_MANY_FRAMES = "rate limited: too many frames";
 export const TOO_MANY_LINES = "rate limited: too many connections, wait a minute";
 
+/** Frames of a line on `/ws/announce` before its first valid ANNOUNCE. */
+export const EARLY_FRAMES = 20;
+/** Announcements of one line: an agent makes one a minute, and each may be written to the directory. */
+export const ANNOUNCES: Pace = { burst: 10, rate: 0.2 };
+export const TOO_MANY_ANNOUNCES = "rate limited: too many announcements, wait a minute";
+
+/** How many at once, and how many a second for long. */
+export interface Pace {
+  burst: number;
+  rate: number;
+}
+const FRAMES: Pace = { burst: BURST, rate: RATE };
+
 /** A token bucket of one line; in memory, so a wake-up starts a full one. `at` in wall ms. */
 export interface Bucket {
   tokens: number;
   at: number;
 }
 
-export const fullBucket = (at: number): Bucket => ({ tokens: BURST, at });
+export const fullBucket = (at: number, pace = FRAMES): Bucket => ({ tokens: pace.burst, at });
 
 /** May one more frame pass? Takes its token. */
-export function take(bucket: Bucket, now: number): boolean {
-  bucket.tokens = Math.min(BURST, bucket.tokens + (Math.max(0, now - bucket.at) / 1_000) * RATE);
+export function take(bucket: Bucket, now: number, { burst, rate } = FRAMES): boolean {
+  bucket.tokens = Math.min(burst, bucket.tokens + (Math.max(0, now - bucket.at) / 1_000) * rate);
   bucket.at = now;
   if (bucket.tokens < 1) return false;
   bucket.tokens -= 1;

@@ -1,5 +1,5 @@
 import type { AgentShape } from "./directory.store";
-import type { RunEnd } from "./record";
+import type { KnownTurn, RunEnd } from "./record";
 
 /** Where a client's line leads. Kept with its socket, so a wake-up knows all of it. */
 export interface Bound {
@@ -15,15 +15,21 @@ export interface Bound {
   stage: "connecting" | "onboarding" | "connected" | "unproven";
   /** PINGs of the agent itself that wait for the client's PONG. */
   pings: number;
+  /** What its CONNECT named as the last it has seen. */
+  cursor: string | null;
 }
 
 /** A frame of the agent on its way to a client. */
 export interface Down {
   text: string;
   type: string;
+  /** A stream event's own id. */
+  id: string | null;
   input_id: string | null;
   /** How it ends the session's run, or null. */
   end: RunEnd | null;
+  /** The agent says that nothing runs, and what it knows; null: it says no such thing. */
+  idle: KnownTurn[] | null;
 }
 
 /** Frames for a client's line, numbered within one life of their sender. */
@@ -31,6 +37,10 @@ export interface Delivery {
   agent: string;
   agent_line: string;
   rid: string;
+  /** The object that is asked: a client's line, or the session's home when nobody listens. */
+  line: string;
+  /** The relay is this agent's host. */
+  legacy: boolean;
   epoch: string;
   from: number;
   frames: Down[];

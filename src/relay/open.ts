@@ -84,6 +84,7 @@ export async function openLine(frame: ClientFrame, ports: OpenPorts): Promise<Op
       shape: bound.shape,
       stage: proof === null ? "unproven" : "connecting",
       pings: 0,
+      cursor: null,
     },
   };
 }

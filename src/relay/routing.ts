@@ -11,6 +11,8 @@ export interface Binding {
   line: string | null;
   /** The address that signed its CONNECT, or null when nobody has proven anything. */
   owner: string | null;
+  /** The client left in the middle of a run, and the agent does not know: what it says goes to the session's home. */
+  held: boolean;
 }
 
 export type Table = Map<string, Binding>;
@@ -30,6 +32,8 @@ export interface Bound {
   displaced: string | null;
   /** The client named another id than it got. */
   private: boolean;
+  /** The agent still has this id's stream of before: it must be closed first. */
+  held: boolean;
 }
 
 /**
@@ -42,19 +46,21 @@ export function bind(table: Table, ask: BindAsk): Bound {
   const rid = granted ? ask.rid! : ask.fresh;
   const before = table.get(rid);
   for (const b of table.values()) if (b.line === ask.line && b.rid !== rid) b.line = null;
-  table.set(rid, { rid, line: ask.line, owner: ask.owner });
+  table.set(rid, { rid, line: ask.line, owner: ask.owner, held: false });
   return {
     rid,
     displaced: before?.line && before.line !== ask.line ? before.line : null,
     private: ask.rid !== null && rid !== ask.rid,
+    held: before?.held === true,
   };
 }
 
 /** The client left: its id stays known to be its signer's. Returns whether it was bound. */
-export function leave(table: Table, rid: string, line: string): boolean {
+export function leave(table: Table, rid: string, line: string, held = false): boolean {
   const b = table.get(rid);
   if (b?.line !== line) return false;
   b.line = null;
+  b.held = held;
   return true;
 }
 

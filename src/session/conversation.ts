@@ -15,6 +15,16 @@ export const MAX_SESSION_TEXT = 256 * 1024;
 const messagesOf = (session: SessionState): unknown[] =>
   Array.isArray(session["messages"]) ? session["messages"] : [];
 
+/** As many of the newest messages as can be stored, sent and brought back by the client; the last one always. */
+function fitting(session: SessionState, messages: unknown[]): unknown[] {
+  const sizes = messages.map((m) => JSON.stringify(m).length + 1);
+  let size = JSON.stringify({ ...session, messages: [] }).length;
+  let first = messages.length;
+  while (first > 0 && (first === messages.length || size + sizes[first - 1]! <= MAX_SESSION_TEXT))
+    size += sizes[--first]!;
+  return messages.slice(first);
+}
+
 /** The conversation one round later. `at`: Reveille ms. */
 export function nextRound(
   session: SessionState,
@@ -29,14 +39,14 @@ export function nextRound(
     ...prompts.map((content): Message => ({ role: "user", content })),
     { role: "assistant", content: result },
   ];
-  return {
+  const next = {
     ...session,
     session_id: id,
     mode,
     iteration: (Number.isSafeInteger(iteration) ? (iteration as number) : 0) + 1,
     updated: at / 1000,
-    messages: [...messagesOf(session), ...said].slice(-MAX_MESSAGES),
   };
+  return { ...next, messages: fitting(next, [...messagesOf(session), ...said].slice(-MAX_MESSAGES)) };
 }
 
 /** What a client shows of a conversation: its own prompts and our answers, with ids that stay the same. */

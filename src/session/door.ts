@@ -1,8 +1,8 @@
 import type { DoorPorts, LineState, TrustAnswer } from "./door.types";
-import { errorFrame } from "./door.words";
+import { errorFrame, inputProblem, PROMPT_REQUIRED } from "./door.words";
 import { ADMIN_ACTIONS, CLIENT_FRAME_TYPES, readClientFrame, UNSIGNED_ALWAYS } from "./frames";
 import { LEDGER_DOWN, USED } from "./ledger";
-import { MAX_ANSWER, MAX_PROMPT } from "./run";
+import { MAX_ANSWER } from "./run";
 import { type Verified, verifyCommand, verifyEnvelope } from "./signing";
 import { frameValue, readFrame, type WireFrame } from "./wire";
 
@@ -14,8 +14,11 @@ import { frameValue, readFrame, type WireFrame } from "./wire";
 /** What a signature adds to a command. */
 const MAX_ENVELOPE = 1_024;
 
+const TOO_MANY_LINES = "rate limited: too many connections, wait a minute";
+const TOO_MANY_TRIES = "rate limited: too many tries, wait a minute";
+
 /** Names of objects that are no client's session. */
-const RESERVED = /^(?:chat|ledger|signer):/;
+const RESERVED = /^(?:chat|ledger|signer|input):/;
 const SESSION_ID = /^[\x21-\x7e]{1,128}$/;
 
 /** The session id a client may use as it is; anything else gets a fresh one, like a foreign id. */
@@ -40,7 +43,7 @@ export async function onFrame(line: LineState, raw: string, p: DoorPorts): Promi
     case "SESSION_STATUS":
       return sessionStatus(line, value, p);
   }
-  if (frame.type in ADMIN_ACTIONS) return admin(line, frame, p);
+  if (Object.hasOwn(ADMIN_ACTIONS, frame.type)) return admin(line, frame, p);
   // What nobody defined is ignored, as upstream does.
   if (!CLIENT_FRAME_TYPES.has(frame.type)) return;
   if (line.from === null) {
@@ -52,6 +55,7 @@ export async function onFrame(line: LineState, raw: string, p: DoorPorts): Promi
 
 /** A refusal before anybody is known ends the line; afterwards a run may be under way, so it stays. */
 function refuse(line: LineState, error: string, p: DoorPorts, more: object = {}): void {
+  p.refused(error);
   p.say({ ...errorFrame(error), ...more });
   if (error.startsWith("frame too large")) p.close(1009, "frame too large");
   else if (line.from === null) p.close(closeCode(error), error.slice(0, 100));
@@ -88,6 +92,7 @@ async function connect(line: LineState, frame: WireFrame, value: Record<string, 
   if (address === null) return refuse(line, "misconfigured: this host has no address (REVEILLE_AGENT_SEED)", p);
   const verified = await verifyEnvelope(frame, { now_s: p.now_s(), address, requireTo: true });
   if (!verified.ok) return refuse(line, verified.error, p);
+  if (!(await p.mayTry(line, "connect"))) return refuse(line, TOO_MANY_LINES, p);
   const { from } = verified;
   const named = typeof value["session_id"] === "string" && value["session_id"] !== "" ? value["session_id"] : null;
   if (line.from !== null && !sameConnection(line, verified, named))
@@ -96,7 +101,7 @@ async function connect(line: LineState, frame: WireFrame, value: Record<string, 
   const owns = usable === null ? undefined : async () => (await p.ownerOf(usable)) === from;
   const used = await claim(p, verified, USED.connect, owns);
   if (used !== null) return refuse(line, used, p);
-  if (!(await p.mayConnect(from))) return refuse(line, "rate limited: too many connections, wait a minute", p);
+  if (!(await p.mayConnect(from))) return refuse(line, TOO_MANY_LINES, p);
   const trust = await p.trust({ client_id: from, situation: "connect" });
   if (trust.allow) return admit(line, { verified, value, named }, trust, p);
   if (trust.onboard === null) return refuse(line, words(trust.reason), p);
@@ -138,6 +143,7 @@ async function admit(line: LineState, c: Connect, trust: TrustAnswer, p: DoorPor
     admin: trust.admin,
     named: c.named,
     held: null,
+    each: false,
   });
   const last = c.value["last_msg_id"];
   await attach(line, line.path === "direct" ? line.own : usableSessionId(c.named), c.value["session"], p, {
@@ -179,10 +185,17 @@ async function onboard(line: LineState, frame: WireFrame, p: DoorPorts): Promise
   if (!verified.ok) return p.say(errorFrame(verified.error));
   if (line.held !== null && line.held !== verified.from)
     return p.say(errorFrame("unauthorized: onboarding signer does not own this connection"));
+  const { invite_code, payment } = verified.payload;
+  // Counted before it is looked at: past the limit a right guess must look like a wrong one.
+  const guess = invite_code !== undefined || payment !== undefined;
+  if (!(await p.mayTry(line, guess ? "code" : "connect"))) {
+    p.refused(TOO_MANY_TRIES);
+    p.say(errorFrame(TOO_MANY_TRIES));
+    return p.close(4429, TOO_MANY_TRIES);
+  }
   const used = await claim(p, verified, USED.command);
   if (used !== null) return p.say(errorFrame(used));
-  const { invite_code, payment } = verified.payload;
-  if (invite_code === undefined && payment === undefined) return p.say(errorFrame("invite_code or payment required"));
+  if (!guess) return p.say(errorFrame("invite_code or payment required"));
   const trust = await p.trust({
     client_id: verified.from,
     situation: "onboard",
@@ -198,7 +211,7 @@ async function onboard(line: LineState, frame: WireFrame, p: DoorPorts): Promise
   });
   const raw = line.held === null ? null : p.held(line.id);
   // A first-generation client resends its INPUT by itself.
-  if (raw === null) return p.save(Object.assign(line, { level: trust.level }));
+  if (raw === null) return;
   const held = readFrame(raw);
   p.hold(line.id, null);
   if (!held.ok) return;
@@ -226,6 +239,7 @@ async function admin(line: LineState, frame: WireFrame, p: DoorPorts): Promise<v
     ...(address === null ? {} : { address }),
   });
   if (!verified.ok) return p.say(errorFrame(verified.error));
+  if (!(await p.mayTry(line, "connect"))) return refuse(line, TOO_MANY_TRIES, p);
   const used = await claim(p, verified, USED.command);
   if (used !== null) return p.say(errorFrame(used));
   p.say(await p.admin(line, verified, ADMIN_ACTIONS[frame.type as keyof typeof ADMIN_ACTIONS]));
@@ -242,6 +256,7 @@ async function signedInput(
   if (address === null) return refuse(line, "misconfigured: this host has no address (REVEILLE_AGENT_SEED)", p);
   const verified = await verifyEnvelope(frame, { now_s: p.now_s(), address });
   if (!verified.ok) return refuse(line, verified.error, p);
+  if (!(await p.mayTry(line, "connect"))) return refuse(line, TOO_MANY_LINES, p);
   const trust = await p.trust({ client_id: verified.from, situation: "input" });
   if (!trust.allow) {
     if (trust.onboard === null) return refuse(line, words(trust.reason), p);
@@ -252,14 +267,15 @@ async function signedInput(
   const used = await claim(p, verified, USED.command);
   if (used !== null) return refuse(line, used, p);
   const prompt = verified.payload["prompt"];
-  if (typeof prompt !== "string" || prompt.trim() === "") return p.say(errorFrame("prompt required"));
+  const wrong = inputProblem({ ...value, prompt });
+  if (wrong !== null) return p.say(errorFrame(wrong));
   const session = value["session"] as Record<string, unknown> | null | undefined;
   const named = usableSessionId(session?.["session_id"] ?? value["session_id"]);
-  Object.assign(line, { from: verified.from, to: verified.to, level: trust.level, admin: trust.admin, named });
+  const { from, to } = verified;
+  Object.assign(line, { from, to, level: trust.level, admin: trust.admin, named, each: true });
   await attach(line, line.path === "direct" ? line.own : named, session, p, { announce: false, last_msg_id: null });
   await input(line, { ...value, prompt }, p);
-  // The next INPUT proves itself again: its signer may be another.
-  p.save(Object.assign(line, { named }));
+  p.save(line);
 }
 
 async function command(line: LineState, frame: WireFrame, value: Record<string, unknown>, p: DoorPorts): Promise<void> {
@@ -275,6 +291,8 @@ async function command(line: LineState, frame: WireFrame, value: Record<string, 
     const used = await claim(p, verified, USED.command);
     if (used !== null) return p.say(errorFrame(used));
     acted = verified.payload;
+  } else if (line.each && frame.type === "INPUT" && !enveloped) {
+    return p.say(errorFrame("unauthorized: signed request required"));
   } else if (enveloped && frame.type === "INPUT") {
     const address = await p.address();
     const verified = await verifyEnvelope(frame, { now_s: p.now_s(), ...(address === null ? {} : { address }) });
@@ -288,10 +306,12 @@ async function command(line: LineState, frame: WireFrame, value: Record<string, 
   const shape = readClientFrame({ ...acted, type: frame.type });
   if (shape.kind === "invalid") return p.say(errorFrame(shape.error));
   // Standing may have changed since CONNECT, and blocked is always first.
-  if (await p.blocked(line.from!)) {
+  const { blocked, level, admin } = await p.standing(line.from!);
+  if (blocked) {
     p.say(errorFrame("forbidden: blocked"));
     return p.close(4403, "forbidden: blocked");
   }
+  Object.assign(line, { level, admin });
   if (frame.type === "INPUT") return input(line, acted, p);
   if (JSON.stringify(acted).length > MAX_ANSWER + MAX_ENVELOPE)
     return p.say(errorFrame(`${frame.type} too long: at most ${MAX_ANSWER} characters`));
@@ -300,14 +320,9 @@ async function command(line: LineState, frame: WireFrame, value: Record<string, 
 
 async function input(line: LineState, value: Record<string, unknown>, p: DoorPorts): Promise<void> {
   const prompt = value["prompt"];
-  if (typeof prompt !== "string" || prompt.trim() === "") {
-    if (!line.skip_empty) return p.say(errorFrame("prompt required"));
-    return p.save(Object.assign(line, { skip_empty: false }));
-  }
-  if (prompt.length > MAX_PROMPT) return p.say(errorFrame(`prompt too long: at most ${MAX_PROMPT} characters`));
-  for (const kind of ["images", "files"] as const)
-    if (Array.isArray(value[kind]) && value[kind].length > 0)
-      return p.say(errorFrame(`${kind} are not accepted by this agent (GET /info lists what is)`));
+  const wrong = inputProblem(value);
+  if (wrong === PROMPT_REQUIRED && line.skip_empty) return p.save(Object.assign(line, { skip_empty: false }));
+  if (wrong !== null) return p.say(errorFrame(wrong));
   await pass(line, { type: "INPUT", prompt, input_id: value["input_id"] }, p);
 }
 

@@ -10,6 +10,7 @@ export interface LineState extends Received {
   path: "stock" | "direct";
   /** Wall ms. */
   opened_at: number;
+  heard_at: number;
   ping_at: number;
   /** The signer of its CONNECT or first INPUT; null: nobody has proven anything. */
   from: string | null;
@@ -28,6 +29,10 @@ export interface LineState extends Received {
   held: string | null;
   /** One empty INPUT is to be ignored: 0.1.4 sends it after onboarding. */
   skip_empty: boolean;
+  /** Opened by a signed INPUT, without a CONNECT: the first generation signs each one. */
+  each: boolean;
+  /** Where the socket came from: tries are counted by it. */
+  ip: string;
 }
 
 export interface TrustAnswer {
@@ -53,15 +58,19 @@ export interface DoorPorts {
   }): Promise<TrustAnswer>;
   /** Room for one more connection of this address in this minute. */
   mayConnect(from: string): Promise<boolean>;
+  /** Room for one more try from the line's IP: to connect, whatever key it shows, or to show a code or payment. */
+  mayTry(line: LineState, what: "connect" | "code"): Promise<boolean>;
   ownerOf(session: string): Promise<string | null>;
   statusFor(session: string, from: string): Promise<"running" | "connected" | "not_found">;
   attach(home: string, line: LineState, a: Omit<Attach, "acceptor" | "line">): Promise<boolean>;
   command(line: LineState, c: Omit<Command, "acceptor" | "line">): Promise<void>;
-  /** Blocked since it connected. */
-  blocked(from: string): Promise<boolean>;
+  /** As it is now: it may have changed since it connected. */
+  standing(from: string): Promise<{ blocked: boolean; level: string; admin: boolean }>;
   admin(line: LineState, verified: Verified, action: string): Promise<object>;
   hold(line: string, raw: string | null): void;
   held(line: string): string | null;
+  /** Something was refused: nothing is refused in silence. */
+  refused(error: string): void;
   say(frame: object): void;
   close(code: number, reason: string): void;
   /** Keeps a line's state; what deliveries wrote meanwhile stays, unless the line starts anew (`fresh`). */

@@ -22,7 +22,7 @@ const connect = z.looseObject({
   ...envelope,
   type: z.literal("CONNECT"),
   session: session.nullish(),
-  last_msg_id: z.string().max(256).nullish(),
+  last_msg_id: z.union([z.string().max(256), z.number()]).nullish(),
   protocol: z.unknown().optional(),
 });
 const input = z.looseObject({

@@ -175,7 +175,10 @@ export class HomeClients {
     const state = this.core.read() ?? this.core.fresh(session_id, clock.now());
     if (state.owner && state.owner !== c.from) return this.core.say(c, SESSION_NOT_FOUND);
     this.core.save({ ...state, owner: c.from, mode, session: { ...state.session, session_id, mode } });
-    await this.core.broadcast(c.from, [control({ type: "mode_changed", mode, session_id })]);
+    await Promise.all([
+      this.core.p.arm(),
+      this.core.broadcast(c.from, [control({ type: "mode_changed", mode, session_id })]),
+    ]);
   }
 
   async #interrupt(c: Command): Promise<void> {

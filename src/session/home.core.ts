@@ -8,6 +8,8 @@ import { appendLog, type LoggedFrame, logAfter } from "./log";
 import { expiresAt, type RunRow } from "./results";
 import { endRun, newestRun, type Outcome, RUN_LEASE } from "./run";
 
+const isOutput = (text: string): boolean => text.startsWith('{"type":"OUTPUT"');
+
 /** What both sides of a session's home share: its state, its lines, its index row, the end of a run. */
 export class HomeCore {
   readonly p: HomePorts;
@@ -71,17 +73,30 @@ export class HomeCore {
     return this.read()?.owner ?? null;
   }
 
+  /** When all of it is to be deleted, Reveille ms: after its newest run, or a session nobody ran after it was made. */
+  expiresAt(): number | null {
+    const { sql, ttlMs } = this.p;
+    const run = newestRun(sql);
+    if (run) return expiresAt(run, ttlMs);
+    const state = this.read();
+    return state === null ? null : state.created + ttlMs;
+  }
+
   /** Deletes what has expired: results, log and conversation go together. */
   expire(): void {
-    const { sql, clock, ttlMs } = this.p;
-    const run = newestRun(sql);
-    const at = run ? expiresAt(run, ttlMs) : null;
-    if (at === null || at > clock.now()) return;
+    const at = this.expiresAt();
+    if (at !== null && at <= this.p.clock.now()) this.drop();
+  }
+
+  /** Forgets results, log and conversation, and the index row; who is connected stays. */
+  drop(): void {
+    const { sql, clock } = this.p;
     const state = this.read();
+    const ran = newestRun(sql) !== null;
     this.forget();
-    if (state)
+    if (state && ran)
       this.p
-        .index({ id: state.id, owner: null, status: null, updated: clock.now() })
+        .index({ id: state.id, owner: state.owner, status: null, updated: clock.now() })
         .catch((error) => this.p.log("warn", "session.unindexed", { session: state.id, error: describe(error) }));
   }
 
@@ -138,15 +153,21 @@ export class HomeCore {
     else void this.lending.push(c.line, [out]);
   }
 
+  /** Logged frames as they are sent. The conversation is as it is now: only the last of them carries it. */
   outs(logged: LoggedFrame[]): Out[] {
-    return logged.map((f) => ({ seq: f.seq, text: this.dress(f.text, f.seq) }));
+    const last = logged.findLast((f) => isOutput(f.text));
+    return logged.map((f) => ({ seq: f.seq, text: this.dress(f.text, f.seq, f === last) }));
   }
 
-  /** A logged frame as it is sent: with its number, the session's id, and for OUTPUT the conversation. */
-  dress(text: string, seq: number | null): string {
+  /** A logged frame as it is sent: with its number, the session's id, and for OUTPUT (`whole`) the conversation. */
+  dress(text: string, seq: number | null, whole = true): string {
     const state = this.read();
     const head = JSON.stringify({ ...(seq === null ? {} : { seq }), session_id: state?.id ?? "" });
-    if (!text.startsWith('{"type":"OUTPUT"')) return `${head.slice(0, -1)},${text.slice(1)}`;
+    if (!isOutput(text)) return `${head.slice(0, -1)},${text.slice(1)}`;
+    if (!whole) {
+      const more = JSON.stringify({ session: { session_id: state?.id ?? "" } });
+      return `${head.slice(0, -1)},${more.slice(1, -1)},${text.slice(1)}`;
+    }
     const session = state?.session ?? {};
     return JSON.stringify({
       ...(JSON.parse(text) as object),

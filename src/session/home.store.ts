@@ -1,5 +1,5 @@
 import { LINE_SCHEMA } from "./lending";
-import { LOG_SCHEMA } from "./log";
+import { clearLog, LOG_SCHEMA } from "./log";
 import type { SessionState } from "./merge";
 import { JOINED_SCHEMA, RUN_SCHEMA } from "./run";
 
@@ -41,5 +41,6 @@ export const saveHome = (sql: SqlStorage, state: HomeState): unknown =>
 
 /** Forgets all that was said; who is connected stays. */
 export function forgetHome(sql: SqlStorage): void {
-  for (const table of ["home", "run", "joined", "log"]) sql.exec(`DELETE FROM ${table}`);
+  for (const table of ["home", "run", "joined"]) sql.exec(`DELETE FROM ${table}`);
+  clearLog(sql);
 }

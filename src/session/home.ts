@@ -5,9 +5,11 @@ import { HomeCore } from "./home.core";
 import { HomeRuns } from "./home.runs";
 import { createHome } from "./home.store";
 import type { Ended, HomePorts } from "./home.types";
-import { logAfter, logEnds, readCursor } from "./log";
-import { expiresAt, isOver, recordOf, type SessionRecord } from "./results";
-import { dueAt, liveRun, MAX_ATTEMPTS, newestRun, noteSent, runById } from "./run";
+import type { LentLine } from "./lending";
+import { logAfter, logEnds, logTail, readCursor } from "./log";
+import { isOver, recordOf, type SessionRecord } from "./results";
+import { dueAt, keptRuns, liveRun, MAX_ATTEMPTS, newestRun, noteSent, runById } from "./run";
+import { eventView, type SessionView, stateView, TAIL } from "./view";
 
 /** Wall ms after which lines that missed frames, or an index row, are tried again. */
 const BEHIND_RETRY = 5 * SECOND;
@@ -83,16 +85,49 @@ export class Home {
     return liveRun(this.core.p.sql) ? "running" : "connected";
   }
 
+  /** As an operator sees it, but for lines held here; null: unknown or expired. */
+  view(): Omit<SessionView, "agent" | "built_in" | "lines"> | null {
+    const { sql, ttlMs } = this.core.p;
+    this.core.expire();
+    const shown = stateView(this.core.read(), keptRuns(sql), ttlMs);
+    return shown && { ...shown, log: { ...logEnds(sql), tail: logTail(sql, TAIL).map(eventView) } };
+  }
+
+  get lent(): LentLine[] {
+    return this.core.lending.lines;
+  }
+
+  /** An operator ends the run that goes on; its executor finds out at its next word. Null: none does. */
+  async cancel(error: string): Promise<string | null> {
+    const run = liveRun(this.core.p.sql);
+    if (!run) return null;
+    await this.core.end(run, { status: "interrupted", result: null, error });
+    return run.id;
+  }
+
+  /** An operator has results, log and conversation forgotten. False: a run goes on. */
+  drop(): boolean {
+    if (liveRun(this.core.p.sql)) return false;
+    this.core.drop();
+    return true;
+  }
+
   /** Logged frames after a cursor, for SSE and pollers. */
   eventsAfter(
     cursor: string | number | null,
     limit: number,
-  ): { frames: { seq: number; text: string }[]; gap: boolean; after: number; live: boolean } {
+  ): { frames: { seq: number; text: string }[]; gap: boolean; after: number; live: boolean; owner: string | null } {
     const { sql } = this.core.p;
     this.core.expire();
     const at = readCursor(sql, cursor);
     const frames = this.core.outs(logAfter(sql, at.after, limit)).map(({ seq, text }) => ({ seq: seq ?? 0, text }));
-    return { frames, gap: at.gap, after: frames.at(-1)?.seq ?? at.after, live: liveRun(sql) !== null };
+    return {
+      frames,
+      gap: at.gap,
+      after: frames.at(-1)?.seq ?? at.after,
+      live: liveRun(sql) !== null,
+      owner: this.owner(),
+    };
   }
 
   /** Waits up to `ms` for something to be logged after `seq`. */
@@ -112,13 +147,11 @@ export class Home {
 
   /** The next moment something is due here, wall ms, or null. */
   dueAt(): number | null {
-    const { sql, clock, ttlMs } = this.core.p;
-    const run = newestRun(sql);
+    const { sql, clock } = this.core.p;
+    const run = liveRun(sql);
     const dues: number[] = [];
-    if (run) {
-      const due = isOver(run.status) ? expiresAt(run, ttlMs) : dueAt(run, clock.rate);
-      if (due !== null) dues.push(clock.toWall(due));
-    }
+    const due = run ? dueAt(run, clock.rate) : this.core.expiresAt();
+    if (due !== null) dues.push(clock.toWall(due));
     if (this.core.lending.behind || this.core.read()?.unindexed) dues.push(clock.wall() + BEHIND_RETRY);
     return dues.length > 0 ? Math.min(...dues) : null;
   }

@@ -83,6 +83,10 @@ export class Lending {
     return [...this.#all().values()].filter((l) => l.from === from).map((l) => l.id);
   }
 
+  get lines(): LentLine[] {
+    return [...this.#all().values()].map(({ id, acceptor, from }) => ({ id, acceptor, from }));
+  }
+
   get count(): number {
     return this.#all().size;
   }

@@ -11,8 +11,9 @@ export interface LoggedFrame {
   text: string;
 }
 
+/** No AUTOINCREMENT: its counter is a second row for every event. What it is good for, `clearLog` does once. */
 export const LOG_SCHEMA = `CREATE TABLE IF NOT EXISTS log (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL)`;
+  seq INTEGER PRIMARY KEY, run TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL)`;
 
 /** Frames kept of a session. Beyond that the oldest go, and a cursor before them gets a gap signal. */
 export const MAX_LOG = 2_000;
@@ -20,13 +21,20 @@ export const MAX_LOG = 2_000;
 const SLACK = 200;
 
 /** Appends frames and returns them with their numbers. Each must have an `id`. */
-export function appendLog(sql: SqlStorage, run: string, frames: ({ id: string } & object)[]): LoggedFrame[] {
-  const out = frames.map((frame) => {
-    const text = JSON.stringify(frame);
+export const appendLog = (sql: SqlStorage, run: string, frames: ({ id: string } & object)[]): LoggedFrame[] =>
+  appendTexts(
+    sql,
+    run,
+    frames.map((frame) => ({ id: frame.id, text: JSON.stringify(frame) })),
+  );
+
+/** The same for frames that must stay as they came. */
+export function appendTexts(sql: SqlStorage, run: string, frames: { id: string; text: string }[]): LoggedFrame[] {
+  const out = frames.map(({ id, text }) => {
     const { seq } = sql
-      .exec<{ seq: number }>("INSERT INTO log (run, id, text) VALUES (?, ?, ?) RETURNING seq", run, frame.id, text)
+      .exec<{ seq: number }>("INSERT INTO log (run, id, text) VALUES (?, ?, ?) RETURNING seq", run, id, text)
       .one();
-    return { seq, run, text };
+    return { seq: seq === 1 ? aboveFloor(sql) : seq, run, text };
   });
   const last = out.at(-1)?.seq ?? 0;
   if (last > MAX_LOG && Math.floor(last / SLACK) !== Math.floor((last - out.length) / SLACK))
@@ -40,17 +48,44 @@ export const logAfter = (sql: SqlStorage, seq: number, limit = MAX_LOG + SLACK):
     .exec("SELECT seq, run, text FROM log WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
     .toArray() as unknown as LoggedFrame[];
 
+/** The newest frames, oldest of them first. */
+export const logTail = (sql: SqlStorage, limit: number): LoggedFrame[] =>
+  (
+    sql.exec("SELECT seq, run, text FROM log ORDER BY seq DESC LIMIT ?", limit).toArray() as unknown as LoggedFrame[]
+  ).reverse();
+
 /** The first and the last number kept, and the last ever given; zeros when nothing was ever written. */
 export function logEnds(sql: SqlStorage): { first: number; last: number } {
+  // Each by itself is one step in the key; both in one SELECT would read the whole log.
   const { first, last } = sql
-    .exec<{ first: number | null; last: number | null }>("SELECT MIN(seq) AS first, MAX(seq) AS last FROM log")
+    .exec<{ first: number | null; last: number | null }>(
+      "SELECT (SELECT MIN(seq) FROM log) AS first, (SELECT MAX(seq) FROM log) AS last",
+    )
     .one();
   return { first: first ?? 0, last: last ?? lastEver(sql) };
 }
 
-/** AUTOINCREMENT never gives a number twice, also after the log was emptied. */
-const lastEver = (sql: SqlStorage): number =>
-  (sql.exec("SELECT seq FROM sqlite_sequence WHERE name = 'log'").toArray()[0]?.["seq"] as number | undefined) ?? 0;
+/** Empties the log. No number is given twice: a cursor from before must not fall among the frames that come after. */
+export function clearLog(sql: SqlStorage): void {
+  const { last } = logEnds(sql);
+  sql.exec("DELETE FROM log");
+  if (last === 0) return;
+  sql.exec("CREATE TABLE IF NOT EXISTS log_floor (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL)");
+  sql.exec("INSERT OR REPLACE INTO log_floor (id, seq) VALUES (1, ?)", last);
+}
+
+/** SQLite counts on from the newest row; the first one of an emptied log goes on where the log was. */
+function aboveFloor(sql: SqlStorage): number {
+  const seq = lastEver(sql) + 1;
+  if (seq > 1) sql.exec("UPDATE log SET seq = ? WHERE seq = 1", seq);
+  return seq;
+}
+
+/** The last number before the log was emptied. */
+function lastEver(sql: SqlStorage): number {
+  if (sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'log_floor'").toArray().length === 0) return 0;
+  return sql.exec<{ seq: number }>("SELECT seq FROM log_floor").toArray()[0]?.seq ?? 0;
+}
 
 /** Where a client stands: the number to go on after, and whether frames between it and the oldest kept one are gone. */
 export interface Cursor {

@@ -34,6 +34,8 @@ export interface SessionRecord {
   status: "running" | "waiting_approval" | "done" | "failed" | "interrupted" | "connected";
   prompt: string | null;
   result: string | null;
+  /** What its client called the input: whoever comes back knows whether this is the run it waits for. */
+  input_id: string | null;
   created: number | null;
   expires: number | null;
   duration_ms: number | null;
@@ -56,6 +58,7 @@ export function recordOf(sessionId: string, run: RunRow, now: number, ttlMs: num
     status: run.status === "queued" ? "running" : run.status,
     prompt,
     result: run.result,
+    input_id: run.input_id,
     created: run.created / 1000,
     expires: (expires ?? run.created + ttlMs) / 1000,
     duration_ms: run.finished === null ? null : run.finished - run.created,
@@ -63,4 +66,4 @@ export function recordOf(sessionId: string, run: RunRow, now: number, ttlMs: num
 }
 
 /** What somebody who only knows the id may see: never what was asked. */
-export const withoutPrompt = (record: SessionRecord): SessionRecord => ({ ...record, prompt: null });
+export const withoutPrompt = (record: SessionRecord): SessionRecord => ({ ...record, prompt: null, input_id: null });

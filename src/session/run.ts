@@ -17,8 +17,10 @@ export const RUN_LEASE = 30 * SECOND;
 export const RUN_BEAT = 8 * SECOND;
 /** Executors that may die over one run before it ends as interrupted. */
 export const MAX_ATTEMPTS = 5;
-/** A queued run whose message brought nobody for this long is sent again, later each time. Wall ms. */
+/** A queued run whose message brought nobody for this long is sent again, later each time up to the longest. Wall ms. */
 const SEND_AGAIN = 10 * SECOND;
+/** A second message for a run that waits its turn costs one call; a client gives up after ten minutes. */
+const SEND_AGAIN_LATEST = MINUTE;
 /** Runs kept for their input ids; only the newest has a record. */
 const KEPT_RUNS = 20;
 /** Inputs that may join one run. */
@@ -37,6 +39,10 @@ const one = (sql: SqlStorage, where: string, ...values: (string | number)[]): Ru
 
 export const newestRun = (sql: SqlStorage): RunRow | null => one(sql, "1 = 1");
 export const runById = (sql: SqlStorage, id: string): RunRow | null => one(sql, "id = ?", id);
+
+/** All that are kept, newest first. */
+export const keptRuns = (sql: SqlStorage): RunRow[] =>
+  sql.exec(`SELECT ${COLUMNS} FROM run ORDER BY n DESC LIMIT ?`, KEPT_RUNS).toArray() as unknown as RunRow[];
 
 /** The run that goes on, or null. */
 export function liveRun(sql: SqlStorage): RunRow | null {
@@ -100,11 +106,16 @@ function knownInput(sql: SqlStorage, inputId: string): RunRow | null {
 
 /** What an executor gets. `retry_at`: somebody else has it, Reveille ms. */
 export type Claimed =
-  | { state: "mine"; token: string; prompts: string[]; attempts: number; answers: Record<string, unknown> }
+  | { state: "mine"; token: string; prompts: string[]; attempts: number; resume: string | null }
   | { state: "over" }
   | { state: "parked" }
   | { state: "busy"; retry_at: number }
   | { state: "given_up" };
+
+function resumeOf(run: RunRow): string | null {
+  const kept = (JSON.parse(run.answers) as Record<string, unknown>)[RESUME];
+  return typeof kept === "string" ? kept : null;
+}
 
 /** Takes a run for one executor at a time. `leaseMs` in Reveille ms. */
 export function claimRun(sql: SqlStorage, id: string, token: string, now: number, leaseMs: number): Claimed {
@@ -114,7 +125,7 @@ export function claimRun(sql: SqlStorage, id: string, token: string, now: number
   if (run.lease_until !== null && run.lease_until > now) return { state: "busy", retry_at: run.lease_until };
   if (run.attempts >= MAX_ATTEMPTS) return { state: "given_up" };
   sql.exec(
-    "UPDATE run SET status = 'running', token = ?, lease_until = ?, attempts = attempts + 1, started = COALESCE(started, ?) WHERE n = ?",
+    "UPDATE run SET status = 'running', token = ?, lease_until = ?, attempts = attempts + 1, sends = 0, started = COALESCE(started, ?) WHERE n = ?",
     token,
     now + leaseMs,
     now,
@@ -125,7 +136,7 @@ export function claimRun(sql: SqlStorage, id: string, token: string, now: number
     token,
     prompts: JSON.parse(run.prompts) as string[],
     attempts: run.attempts + 1,
-    answers: JSON.parse(run.answers) as Record<string, unknown>,
+    resume: resumeOf(run),
   };
 }
 
@@ -193,7 +204,12 @@ export interface Question {
   key: string;
   /** The frame shown: approval_needed, ask_user, plan_review or ulw_turns_reached, with its `id`. */
   frame: { type: string; id: string } & Record<string, unknown>;
+  /** What the executor that takes the run up after the answer must know; nobody else reads it. */
+  resume?: string;
 }
+
+/** The key of `resume` among the answers of a run. */
+const RESUME = "$resume";
 
 /** Which frame answers which question. */
 export const ANSWERED_BY: Record<string, string> = {
@@ -227,7 +243,11 @@ export function answerQuestion(
   if (run?.status !== "waiting_approval" || run.pending === null) return null;
   const question = JSON.parse(run.pending) as Question;
   if (ANSWERED_BY[question.frame.type] !== type) return null;
-  const answers = { ...(JSON.parse(run.answers) as Record<string, unknown>), [question.key]: answer };
+  const answers = {
+    ...(JSON.parse(run.answers) as Record<string, unknown>),
+    [question.key]: answer,
+    [RESUME]: question.resume,
+  };
   sql.exec(
     "UPDATE run SET status = 'queued', pending = NULL, answers = ?, sent_at = ?, sends = 1 WHERE n = ?",
     JSON.stringify(answers),
@@ -241,7 +261,7 @@ export function answerQuestion(
 export function dueAt(run: RunRow, rate: number): number | null {
   if (run.status === "running" && run.lease_until !== null) return run.lease_until;
   if (run.status !== "queued" && run.status !== "running") return null;
-  return run.sent_at + Math.min(10 * MINUTE, SEND_AGAIN * 2 ** (run.sends - 1)) * rate;
+  return run.sent_at + Math.min(SEND_AGAIN_LATEST, SEND_AGAIN * 2 ** (run.sends - 1)) * rate;
 }
 
 /** Notes that its queue message is sent (again). A run whose executor died goes back to the queue. */

@@ -1,3 +1,4 @@
+import { auditWhen } from "../audit";
 import { DAY, HOUR } from "../kernel/clock";
 import type { Counters } from "./types";
 
@@ -31,6 +32,22 @@ export const countDecision = (
        ON CONFLICT (hour, client_id) DO UPDATE SET n = n + 1, denied = denied + ?3, llm = llm + ?4, last_at = ?5`,
     )
     .bind(hourOf(now), id, d.allow ? 0 : 1, d.llm ? 1 : 0, now);
+
+/**
+ * The audit row of a client's first allow or first deny of an hour; put it behind `countDecision` in one batch. Those that
+ * follow are in the counter: a client that asks in a loop must not fill the audit.
+ */
+export function auditFirst(
+  db: D1Database,
+  id: string,
+  d: { allow: boolean },
+  now: number,
+  details: Record<string, unknown>,
+): D1PreparedStatement {
+  const first = `(SELECT ${d.allow ? "n - denied" : "denied"} FROM trust_hour WHERE hour = ? AND client_id = ?) = 1`;
+  const row = { at: now, seam: "trust.decided", details } as const;
+  return auditWhen(db, row, first, [hourOf(now), id]);
+}
 
 /** Decisions within 24 h, and how many needed tier two. */
 export async function readShare(db: D1Database, now: number): Promise<{ decisions: number; llm: number }> {

@@ -1,7 +1,7 @@
 import { sha256Hex } from "../kernel/crypto";
 import { describe } from "../kernel/errors";
 import type { Runtime } from "../kernel/runtime";
-import { countDecision, countersOf, countersStatement } from "./counters.store";
+import { auditFirst, countDecision, countersOf, countersStatement } from "./counters.store";
 import { codeFits } from "./doors";
 import {
   block,
@@ -64,10 +64,10 @@ export async function decide(deps: TrustDeps, ask: TrustAsk): Promise<Decision> 
   if (!ADDRESS.test(ask.client_id)) return shut("misconfigured: the client's address was not verified");
   if ("error" in policy) return shut("misconfigured: the trust policy can't be read");
   try {
-    const { decision, llm } = await settle(deps, policy, ask);
-    await countDecision(deps.db, ask.client_id, { allow: decision.allow, llm }, runtime.clock.now())
-      .run()
-      .catch((error) => runtime.log("error", "trust.uncounted", { error: describe(error) }));
+    const { decision, llm, from } = await settle(deps, policy, ask);
+    await proven(deps, ask, decision, from, llm).catch((error) =>
+      runtime.log("error", "trust.uncounted", { error: describe(error) }),
+    );
     runtime.log("info", "trust.decided", {
       client: ask.client_id.slice(0, 10),
       situation: ask.situation,
@@ -102,7 +102,28 @@ export async function readFacts(
   };
 }
 
-async function settle(deps: TrustDeps, policy: Policy, ask: TrustAsk): Promise<{ decision: Decision; llm: boolean }> {
+/** Counts a decision; the first of its kind in an hour is an audit row. Tier two writes its own, with its reasons. */
+async function proven(deps: TrustDeps, ask: TrustAsk, d: Decision, from: string, llm: boolean): Promise<void> {
+  const { db, runtime } = deps;
+  const now = runtime.clock.now();
+  const { allow, by, reason, level } = d;
+  const details = {
+    ...{ actor: "fast_rule", action: allow ? "allow" : "deny", target: ask.client_id },
+    ...{ from_level: from, to_level: level, by, reason, situation: ask.situation },
+  };
+  const count = countDecision(db, ask.client_id, { allow, llm }, now);
+  await db.batch(llm ? [count] : [count, auditFirst(db, ask.client_id, { allow }, now, details)]);
+}
+
+interface Settled {
+  decision: Decision;
+  /** Tier two decided. */
+  llm: boolean;
+  /** The level before. */
+  from: string;
+}
+
+async function settle(deps: TrustDeps, policy: Policy, ask: TrustAsk): Promise<Settled> {
   const { db, runtime } = deps;
   const { standing, counters, review } = await readFacts(db, ask.client_id, runtime.clock.now());
   const self = ask.client_id === deps.self;
@@ -135,11 +156,12 @@ async function settle(deps: TrustDeps, policy: Policy, ask: TrustAsk): Promise<{
   }
   if (step.do === "ask") {
     // Who shows a code or a payment is answered by a check, never by a model.
-    if (ask.situation === "onboard") return { decision: seal(refusedDoor(policy, facts)), llm: false };
-    return { decision: seal(await byTier(deps, policy, standing, counters, step.why)), llm: true };
+    const from = standing.level;
+    if (ask.situation === "onboard") return { decision: seal(refusedDoor(policy, facts)), llm: false, from };
+    return { decision: seal(await byTier(deps, policy, standing, counters, step.why)), llm: true, from };
   }
   const decision = await finish(deps, policy, ask, facts, standing, step, reference);
-  return { decision: seal(decision), llm: false };
+  return { decision: seal(decision), llm: false, from: standing.level };
 }
 
 /** Carries out what the rules said. Effects are written before the answer leaves. */

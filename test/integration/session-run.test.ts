@@ -13,6 +13,7 @@ import {
   event,
   get,
   hold,
+  host,
   input,
   objectOf,
   openAt,
@@ -406,7 +407,7 @@ describe("lending, whatever is lost on the way", () => {
 });
 
 describe("real hibernation", () => {
-  it("a lent line answers after both objects slept", { timeout: 30_000 }, async () => {
+  it("a lent line answers after both objects slept, and so does one of the relay's", { timeout: 30_000 }, async () => {
     const me = await someone();
     const first = await connect(me);
     first.line.send(input("What is down?"));
@@ -416,19 +417,32 @@ describe("real hibernation", () => {
     expect(connected["session_id"]).toBe(first.id);
     const lives = new WeakSet<object>();
     const acceptor = await sqlOf(first.id, (sql) => String(sql.exec("SELECT acceptor FROM line").one()["acceptor"]));
-    for (const id of [first.id, acceptor])
-      await runInDurableObject(objectOf(id), (session) => {
-        lives.add(session);
+    const relayed = await openAt("/ws/input");
+    relayed.send(await connectFrame(me, { to: await host(), session_id: first.id }));
+    expect((await relayed.next("CONNECTED"))["session_id"]).toBe(first.id);
+    const other = await sqlOf(first.id, (sql) =>
+      String(sql.exec("SELECT acceptor FROM line WHERE acceptor LIKE 'input:%'").one()["acceptor"]),
+    );
+    const slept = [
+      ...[first.id, acceptor].map(objectOf),
+      env.CLIENT_LINE.get(env.CLIENT_LINE.idFromName(other.slice("input:".length))),
+    ];
+    for (const object of slept)
+      await runInDurableObject(object, (instance) => {
+        lives.add(instance);
       });
     // The look at the run's queue message, due ten seconds after it was sent, would wake the home in between.
     await runDurableObjectAlarm(objectOf(first.id));
     await new Promise((wake) => setTimeout(wake, 13_000));
     line.send(input("How much of the budget is left?"));
     expect(await line.next("OUTPUT")).toMatchObject({ session_id: first.id, session: { iteration: 2 } });
-    for (const id of [first.id, acceptor])
-      await runInDurableObject(objectOf(id), (session) => {
-        expect(lives.has(session), id).toBe(false);
+    expect(await relayed.next("OUTPUT")).toMatchObject({ session_id: first.id, session: { iteration: 2 } });
+    relayed.send(input("What is down?"));
+    expect(await line.next("OUTPUT", 1)).toMatchObject({ session: { iteration: 3 } });
+    for (const [n, object] of slept.entries())
+      await runInDurableObject(object, (instance) => {
+        expect(lives.has(instance), String(n)).toBe(false);
       });
-    line.leave();
+    for (const l of [line, relayed]) l.leave();
   });
 });

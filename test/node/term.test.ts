@@ -1,11 +1,15 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { readArgs } from "../../scripts/lib/args";
+import { findChromium } from "../../scripts/lib/chromium";
 import { Exit } from "../../scripts/lib/exit";
 import { nodeProblem } from "../../scripts/lib/guard";
 import { judge, lineOf, type Measure, printTable, summary, toJson } from "../../scripts/lib/measure";
 import { Stream } from "../../scripts/lib/stream";
 import { fileSize, formatNumber, makeTerm, shortId, type TermOptions } from "../../scripts/lib/term";
-import { countTests } from "../../scripts/lib/test-run";
+import { countTests, skippedWords } from "../../scripts/lib/test-run";
 
 function recorder(options: { tty?: boolean; env?: Record<string, string>; now?: () => number } = {}) {
   const text = { out: "", err: "" };
@@ -192,6 +196,27 @@ describe("the count of npm test", () => {
       failed: 2,
     });
     expect(countTests(null, 0)).toEqual({ passed: 0, failed: 1 });
+  });
+
+  it("says what was left out and how to have it, and in CI that this fails", () => {
+    expect(skippedWords(0, null, true)).toBeNull();
+    expect(skippedWords(4, null, false)).toMatch(/^4 skipped: no Chromium found: apt-get install chromium/);
+    expect(skippedWords(4, null, true)).toContain("In CI nothing may be skipped");
+    expect(skippedWords(1, "/usr/bin/chromium", false)).toBe("1 skipped: see above");
+  });
+
+  it("takes the browser that is named, else the first on the path", () => {
+    const dir = mkdtempSync(join(tmpdir(), "reveille-chromium-"));
+    try {
+      const file = join(dir, "chromium");
+      writeFileSync(file, "");
+      expect(findChromium({ PATH: dir })).not.toBe(file);
+      chmodSync(file, 0o755);
+      expect(findChromium({ PATH: `${tmpdir()}:${dir}` })).toBe(file);
+      expect(findChromium({ PATH: dir, CHROME_PATH: "/opt/chrome" })).toBe("/opt/chrome");
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
   });
 });
 

@@ -29,6 +29,8 @@ export interface ScriptedAgent {
   readonly crashes: Frame[];
   /** Resolves when the relay has accepted an announcement of the current socket. */
   ready(): Promise<void>;
+  /** Resolves when the current socket is gone. */
+  gone(): Promise<void>;
   /** Sends as it is. */
   raw(text: string): void;
   announce(): void;
@@ -47,6 +49,7 @@ abstract class Base implements ScriptedAgent {
   readonly crashes: Frame[] = [];
   #ws: WebSocket | null = null;
   #ready: Promise<void> = Promise.resolve();
+  #gone: Promise<void> = Promise.resolve();
   #beat: ReturnType<typeof setInterval> | null = null;
 
   constructor(readonly options: AgentOptions) {
@@ -65,6 +68,7 @@ abstract class Base implements ScriptedAgent {
   connect(): Promise<void> {
     const ws = new WebSocket(`${this.options.relay}/ws/announce`, { perMessageDeflate: false });
     this.#ws = ws;
+    this.#gone = new Promise((resolve) => ws.on("close", () => resolve()));
     this.#ready = new Promise((resolve, reject) => {
       ws.on("open", () => this.announce());
       ws.on("error", reject);
@@ -79,10 +83,10 @@ abstract class Base implements ScriptedAgent {
       });
       ws.on("close", (code) => {
         this.closes.push(code);
+        reject(new Error(`closed with ${code}`));
         if (this.#ws !== ws) return;
         this.#stopBeat();
         this.lost();
-        reject(new Error(`closed with ${code}`));
       });
     });
     this.#ready.catch(() => {});
@@ -98,6 +102,10 @@ abstract class Base implements ScriptedAgent {
 
   ready(): Promise<void> {
     return this.#ready;
+  }
+
+  gone(): Promise<void> {
+    return this.#gone;
   }
 
   raw(text: string): void {
@@ -176,6 +184,13 @@ export class HostAgent extends Base {
 export class LegacyAgent extends Base {
   #first: string | null = null;
   #work: Promise<void> = Promise.resolve();
+  #life = 0;
+  /** Prompts that were run, oldest first. */
+  readonly ran: string[] = [];
+  /** What was answered, by prompt. */
+  readonly answers = new Map<string, string>();
+  /** Told of each answer before it leaves. */
+  onAnswer: (prompt: string) => void = () => {};
 
   announcement(): Record<string, unknown> {
     return { type: "ANNOUNCE", address: this.address, timestamp: nowS(), summary: this.options.name, endpoints: [] };
@@ -195,10 +210,17 @@ export class LegacyAgent extends Base {
   handle(frame: Frame): void {
     if (frame["type"] !== "INPUT") return;
     const prompt = String(frame["prompt"]);
+    const life = this.#life;
     this.#work = this.#work.then(async () => {
+      if (life !== this.#life) return;
+      this.ran.push(prompt);
       const slow = /^slow (\d+) (.*)$/s.exec(prompt);
       if (slow) await new Promise((r) => setTimeout(r, Number(slow[1])));
-      const result = slow ? slow[2] : `legacy: ${prompt}`;
+      const result = String(slow ? slow[2] : `legacy: ${prompt}`);
+      this.answers.set(prompt, result);
+      this.onAnswer(prompt);
+      // Its one loop works and sends over one socket: an answer to a socket that is gone is lost with it.
+      if (life !== this.#life) return;
       this.raw(JSON.stringify({ type: "OUTPUT", input_id: frame["input_id"], result }));
     });
   }

@@ -14,6 +14,8 @@ export interface Llm {
   port: number;
   ledger(): LlmLedger;
   control(change: LlmControl): void;
+  /** Lets every held answer go. */
+  release(): void;
   close(): Promise<void>;
 }
 
@@ -36,6 +38,7 @@ export async function startLlm(port = 0, options: LlmOptions = {}): Promise<Llm>
   let queue: LlmReply[] = [];
   let otherwise: LlmReply = { mode: "good" };
   let serial = 0;
+  const held: (() => void)[] = [];
 
   const control: Llm["control"] = (change) => {
     if (change.reset) {
@@ -92,6 +95,7 @@ export async function startLlm(port = 0, options: LlmOptions = {}): Promise<Llm>
     };
     ledger.calls.push(call);
     if (reply.delay) await new Promise((resolve) => setTimeout(resolve, reply.delay));
+    if (reply.held) await new Promise<void>((resolve) => held.push(resolve));
     await answer(res, wire, body, raw, reply, call);
   }
 
@@ -133,6 +137,9 @@ export async function startLlm(port = 0, options: LlmOptions = {}): Promise<Llm>
     port: bound,
     ledger: () => ledger,
     control,
+    release: () => {
+      for (const go of held.splice(0)) go();
+    },
     close: () =>
       new Promise((resolve) => {
         server.closeAllConnections();

@@ -34,6 +34,8 @@ export interface LlmReply {
   usage?: { input?: number; output?: number; cache_write?: number; cache_read?: number };
   /** ms before the answer. */
   delay?: number;
+  /** Answers only after `release()`. */
+  held?: boolean;
 }
 
 /** One request as the provider would log it. No key is kept. */

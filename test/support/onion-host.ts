@@ -4,7 +4,7 @@ import { type Keys, nowS, signedBy } from "./onion-keys";
 /**
  * The host half of ConnectOnion's newest main, as far as a relay can tell: CONNECT with signature, owner and merge, runs that
  * outlive a stream, events that are replayed after `last_msg_id`, approval, onboarding, signed commands. Prompts script it:
- * `echo X`, `slow MS X`, `stream N`, `approve X`, `fail X`.
+ * `echo X`, `slow MS X`, `stream N`, `count N MS X` (N numbered events, MS apart), `approve X`, `fail X`.
  */
 
 export type Frame = Record<string, unknown>;
@@ -38,6 +38,10 @@ export class OnionHost {
   readonly #contacts = new Set<string>();
   /** Prompts that were run, oldest first. */
   readonly ran: string[] = [];
+  /** What was answered, by prompt. */
+  readonly answers = new Map<string, string>();
+  /** Told of each answer before it leaves. */
+  onAnswer: (prompt: string) => void = () => {};
 
   constructor(
     readonly keys: Keys,
@@ -232,6 +236,13 @@ export class OnionHost {
         this.#event(session, { type: "tool_result", tool_id, name: "count", status: "success", result: `${i}` });
       }
       result = `streamed ${rest}`;
+    } else if (verb === "count") {
+      const [, of, ms, text] = /^(\d+) (\d+) (.*)$/s.exec(rest)!;
+      for (let n = 1; n <= Number(of); n++) {
+        this.#event(session, { type: "thinking", n, of: Number(of), content: `${text} ${n}` });
+        await new Promise((r) => setTimeout(r, Number(ms)));
+      }
+      result = `${text} counted ${of}`;
     } else if (verb === "approve") {
       const answer = await new Promise<Frame>((resolve) => {
         const frame = { type: "approval_needed", tool: "danger", arguments: { what: rest } };
@@ -247,6 +258,8 @@ export class OnionHost {
     session.running = false;
     session.iteration++;
     session.items.push({ id: randomUUID(), type: "agent", content: result });
+    this.answers.set(prompt, result);
+    this.onAnswer(prompt);
     const out = { type: "OUTPUT", input_id: input["input_id"], result, duration_ms: 1, session: this.#state(session) };
     session.send?.(out);
   }

@@ -17,10 +17,16 @@ declare module "ws" {
     /** Cuts the connection without a close frame. */
     terminate(): void;
     ping(): void;
+    addEventListener(type: string, listener: (event: never) => void): void;
     on(event: "open", listener: () => void): this;
     on(event: "message", listener: (data: Buffer, isBinary: boolean) => void): this;
     on(event: "close", listener: (code: number, reason: Buffer) => void): this;
     on(event: "error", listener: (error: Error) => void): this;
     on(event: "unexpected-response", listener: (request: unknown, response: { statusCode: number }) => void): this;
+  }
+
+  export class WebSocketServer extends EventEmitter {
+    constructor(options: { server: import("node:http").Server; perMessageDeflate?: boolean });
+    on(event: "connection", listener: (ws: WebSocket) => void): this;
   }
 }

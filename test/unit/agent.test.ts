@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { dmarcPasses, judgeMail, messageIdOf, newWords } from "../../src/platform/mail/verify";
 import { plainSlack, readDirectMessage } from "../../src/platform/slack/message";
+import { withoutPrefix } from "../../src/reason/agent/answer";
 import { readMarks } from "../../src/reason/agent/cites";
 import { findTarget, normalise, type Phrase, read } from "../../src/reason/agent/intents";
 import type { Answer } from "../../src/reason/agent/types";
@@ -97,6 +98,11 @@ describe("questions", () => {
     for (const unit of ["a ", "please ", "who ", "all ", "-_./", "what is "]) read(unit.repeat(1_000), TARGETS);
     expect(Date.now() - began).toBeLessThan(1_000);
   });
+});
+
+it("the word that chooses the large model is not a client's", () => {
+  const asked = ["/opus why?", "  /OPUS /opus why?", "why /opus?", "/opusculum", ""];
+  expect(asked.map(withoutPrefix)).toEqual(["why?", "why?", "why /opus?", "/opusculum", ""]);
 });
 
 describe("citations", () => {

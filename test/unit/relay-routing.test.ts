@@ -89,24 +89,29 @@ describe("routing", () => {
       rid: "s",
       displaced: null,
       private: false,
+      held: false,
     });
     expect(bind(table, { rid: "s", line: "2", owner: "bob", fresh: "f2" })).toEqual({
       rid: "f2",
       displaced: null,
       private: true,
+      held: false,
     });
-    leave(table, "s", "1");
+    leave(table, "s", "1", true);
     expect(bind(table, { rid: "s", line: "3", owner: "bob", fresh: "f3" }).rid).toBe("f3");
     expect(bind(table, { rid: "s", line: "4", owner: null, fresh: "f4" }).rid).toBe("f4");
+    // Its agent was not told of the leave, so it must be before it hears of the next line.
     expect(bind(table, { rid: "s", line: "5", owner: "alice", fresh: "f5" })).toEqual({
       rid: "s",
       displaced: null,
       private: false,
+      held: true,
     });
     expect(bind(table, { rid: "s", line: "6", owner: "alice", fresh: "f6" })).toEqual({
       rid: "s",
       displaced: "5",
       private: false,
+      held: false,
     });
   });
 });

@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { hostAddress } from "../../../durable-objects/host";
+import { hostAddress, mayShowCode } from "../../../durable-objects/host";
 import { describe, ReveilleError } from "../../kernel/errors";
 import { readCapped } from "../../kernel/http";
 import { hasSignature, LEDGER_DOWN, type Refusal, statusOf, USED, verifyEnvelope, verifyHeaders } from "../../session";
@@ -88,6 +88,8 @@ async function verify(c: Ctx, what: "invite" | "payment"): Promise<Response> {
   const { invite_code, payment } = payload;
   if (what === "invite" && (typeof invite_code !== "string" || invite_code === "")) return no("invite_code required");
   if (what === "payment" && (payment === undefined || payment === null)) return no("payment required");
+  // Counted before it is looked at: past the limit a right guess must look like a wrong one.
+  if (!(await mayShowCode(c.env, caller(c)))) return answer(429, { error: "too many tries; wait a minute" });
   const proof = what === "invite" ? { invite_code: invite_code as string } : { payment_proof: payment };
   const d = await decide(deps, { client_id: from, situation: "onboard", ...proof });
   if (d.allow) return answer(200, { success: true, level: d.level, message: `Verified: you are a ${d.level}.` });

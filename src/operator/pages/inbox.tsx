@@ -1,12 +1,13 @@
 import type { FC } from "hono/jsx";
 import { count } from "../../kernel/format";
 import type { AskRow, FixRow, ProposalView } from "../../reason";
+import type { TrustProposal } from "../../trust";
 import { Act, Pager, Section, Time } from "../components";
 import type { PageContext, Part } from "../context";
 import type { ChannelState, InboxNotice, InboxThread } from "../inbox.store";
 import { WaitingFixes } from "./approve";
 import { AskBox } from "./ask-box";
-import { Waiting } from "./waiting";
+import { TrustWaiting, Waiting } from "./waiting";
 
 export interface InboxData {
   unread: number;
@@ -14,6 +15,8 @@ export interface InboxData {
   fixes: Part<FixRow[]>;
   /** Proposals that want an answer. */
   waiting: Part<ProposalView[]>;
+  /** What rules and tier two suggest about clients. */
+  trust: Part<TrustProposal[]>;
   page: Part<{ threads: InboxThread[]; next: number | null }>;
   /** The newest questions to the built-in agent. */
   asks: Part<AskRow[]>;
@@ -88,8 +91,8 @@ const Thread: FC<{ ctx: PageContext; t: InboxThread }> = ({ ctx, t }) => {
 };
 
 /** What the reader has to do, in words. */
-function verdict({ unread, waiting }: InboxData): string {
-  const asked = waiting.ok ? waiting.value.length : 0;
+function verdict({ unread, waiting, trust }: InboxData): string {
+  const asked = (waiting.ok ? waiting.value.length : 0) + (trust.ok ? trust.value.length : 0);
   const parts = [
     ...(asked > 0 ? [`${count(asked)} ${asked === 1 ? "proposal waits" : "proposals wait"}`] : []),
     ...(unread > 0 ? [`${count(unread)} unread`] : []),
@@ -110,6 +113,7 @@ export const InboxPage: FC<{ ctx: PageContext; data: InboxData }> = ({ ctx, data
       )}
     </div>
     <WaitingFixes ctx={ctx} part={data.fixes} />
+    <TrustWaiting ctx={ctx} part={data.trust} />
     <Waiting ctx={ctx} part={data.waiting} />
     <Section ctx={ctx} part={data.page} id="notices">
       {({ threads, next }) =>

@@ -17,7 +17,7 @@ export interface SessionsData {
   public_url: string;
 }
 
-const LOOK: Record<string, { state: State; word: string }> = {
+export const LOOK: Record<string, { state: State; word: string }> = {
   running: { state: "ok", word: "Running" },
   queued: { state: "ok", word: "Running" },
   waiting_approval: { state: "degraded", word: "Waits for approval" },
@@ -58,7 +58,7 @@ const SessionRow: FC<{ ctx: PageContext; row: SessionIndexRow; own: string | nul
   return (
     <tr data-row={row.id}>
       <th scope="row">
-        <Id id={row.id} />
+        <Id id={row.id} href={`/ui/sessions/${encodeURIComponent(row.id)}`} />
       </th>
       <td>{row.owner === null ? <span class="sub">nobody signed</span> : <Id id={row.owner} />}</td>
       <td>{row.agent === own ? "built in" : <Id id={row.agent} />}</td>

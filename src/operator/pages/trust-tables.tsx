@@ -6,7 +6,12 @@ import type { PageContext } from "../context";
 
 /** The tables of `/ui/trust`: what is proposed, who has which level, which promotions can be taken back. */
 
-export const Proposals: FC<{ ctx: PageContext; items: TrustProposal[] }> = ({ ctx, items }) => (
+/** `at`: where the answers are posted, so that the reader comes back to the page they were given on. */
+export const Proposals: FC<{ ctx: PageContext; items: TrustProposal[]; at?: string }> = ({
+  ctx,
+  items,
+  at = "/ui/trust/proposals",
+}) => (
   <div class="wrap">
     <table class="t two">
       <caption class="vh">Proposals, soonest end first</caption>
@@ -37,12 +42,19 @@ export const Proposals: FC<{ ctx: PageContext; items: TrustProposal[] }> = ({ ct
               <div class="acts">
                 <Act
                   ctx={ctx}
-                  action={`/ui/trust/proposals/${p.id}`}
+                  action={`${at}/${p.id}`}
                   label="Confirm"
                   kind="go"
+                  title={`Confirm: ${p.action} ${p.client_id}`}
                   fields={{ answer: "confirm" }}
                 />
-                <Act ctx={ctx} action={`/ui/trust/proposals/${p.id}`} label="Reject" fields={{ answer: "reject" }} />
+                <Act
+                  ctx={ctx}
+                  action={`${at}/${p.id}`}
+                  label="Reject"
+                  title={`Reject: ${p.action} ${p.client_id}`}
+                  fields={{ answer: "reject" }}
+                />
               </div>
             </td>
           </tr>

@@ -1,7 +1,9 @@
 import type { FC } from "hono/jsx";
 import type { ProposalView } from "../../reason";
+import type { TrustProposal } from "../../trust";
 import { Act, Section, Time } from "../components";
 import type { PageContext, Part } from "../context";
+import { Proposals } from "./trust-tables";
 
 const words = (value: string | number | string[]): string =>
   Array.isArray(value) ? (value.length > 0 ? value.join(", ") : "none") : String(value);
@@ -52,6 +54,21 @@ export const Waiting: FC<{ ctx: PageContext; part: Part<ProposalView[]> }> = ({ 
           {proposals.map((p) => (
             <Proposal ctx={ctx} p={p} />
           ))}
+        </>
+      )}
+    </Section>
+  );
+
+/** Clients whose level somebody suggests to change; only a person does it. Nothing when nothing waits. */
+export const TrustWaiting: FC<{ ctx: PageContext; part: Part<TrustProposal[]> }> = ({ ctx, part }) =>
+  part.ok && part.value.length === 0 ? null : (
+    <Section ctx={ctx} part={part} title="Clients" id="trust">
+      {(items) => (
+        <>
+          <p>
+            Confirming changes the client's level at once; rejecting changes nothing. <a href="/ui/trust">Trust</a>
+          </p>
+          <Proposals ctx={ctx} items={items} at="/inbox/trust" />
         </>
       )}
     </Section>

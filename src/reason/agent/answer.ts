@@ -53,6 +53,9 @@ const MAX_TEXT = 1_500;
 /** An operator's way to ask for the large model. */
 const PREFIX = /^\s*(\/opus)\b\s*/i;
 
+/** A question of somebody who is no operator: it chooses no model. */
+export const withoutPrefix = (question: string): string => question.replace(/^(?:\s*\/opus\b\s*)+/i, "");
+
 /**
  * Answers a question: by rules from live rows when they suffice, when no engine is configured, or when the engine gives
  * nothing; else by a model under the budget. Every citation names a row that exists. It writes only cost and audit rows.

@@ -1,4 +1,4 @@
-export { type AnswerDeps, answer as answerAsk, budgetFacts } from "./answer";
+export { type AnswerDeps, answer as answerAsk, budgetFacts, withoutPrefix } from "./answer";
 export {
   ASK_LEASE,
   claimAsk,

@@ -10,6 +10,7 @@ import { incidentRoutes } from "./incidents.route";
 import { maintenanceRoutes } from "./maintenance.route";
 import { proposalRoutes } from "./proposals.route";
 import { recordRoutes } from "./records.route";
+import { sessionApiRoutes } from "./sessions.route";
 import { systemRoutes } from "./system.route";
 import { targetRoutes } from "./targets.route";
 import { trustApiRoutes } from "./trust.route";
@@ -54,6 +55,7 @@ apiRoutes.route("/", budgetRoutes);
 apiRoutes.route("/", proposalRoutes);
 apiRoutes.route("/", agentSetupRoutes);
 apiRoutes.route("/", agentRoutes);
+apiRoutes.route("/", sessionApiRoutes);
 apiRoutes.route("/", askRoutes);
 apiRoutes.route("/", trustApiRoutes);
 // A mounted app has no not-found of its own; the pages would answer in HTML.

@@ -1,12 +1,13 @@
 import { Hono } from "hono";
 import { agentObject } from "../../../../durable-objects/agent.do";
-import { hostTrust } from "../../../../durable-objects/host";
+import { hostTrust, mayShowCode } from "../../../../durable-objects/host";
 import { sessionObject } from "../../../../durable-objects/session.stub";
 import { describe } from "../../../kernel/errors";
 import { readCapped } from "../../../kernel/http";
 import {
   type Ended,
   frameValue,
+  inputProblem,
   LEDGER_DOWN,
   readFrame,
   USED,
@@ -15,7 +16,7 @@ import {
   verifyEnvelope,
 } from "../../../session";
 import { type AppEnv, type Ctx, runtime } from "../../kit";
-import { answer, limited, NO_ADDRESS, no, ownAddress } from "./shared";
+import { answer, callerIp, limited, NO_ADDRESS, no, ownAddress, TOO_MANY } from "./shared";
 
 /** `POST /input` (`connectonion.md` (b)): one signed prompt, answered in the response. */
 
@@ -36,9 +37,14 @@ async function input(c: Ctx): Promise<Response> {
   const { clock } = runtime(c);
   const verified = await verifyEnvelope(read.frame, { now_s: clock.wall() / 1000, address, requireOneUse: true });
   if (!verified.ok) return no(verified.error);
+  const { prompt, invite_code, payment } = verified.payload;
+  // Counted before it is looked at: past the limit a right guess must look like a wrong one.
+  const shows = invite_code !== undefined || payment !== undefined;
+  if (shows && !(await mayShowCode(c.env, callerIp(c)))) return answer(429, TOO_MANY);
   const used = await claimOnce(c, address, verified);
   if (used) return no(used);
-  const { prompt, invite_code, payment } = verified.payload;
+  const { success } = await c.env.SESSION_LIMIT.limit({ key: `address:${verified.from}` });
+  if (!success) return answer(429, TOO_MANY);
   const trust = await hostTrust(c.env, runtime(c), {
     client_id: verified.from,
     situation: "input",
@@ -47,8 +53,9 @@ async function input(c: Ctx): Promise<Response> {
   });
   if (!trust.allow)
     return no(/^(?:forbidden|misconfigured)/.test(trust.reason) ? trust.reason : `forbidden: ${trust.reason}`);
-  if (typeof prompt !== "string" || prompt.trim() === "") return no("prompt required");
-  return run(c, verified.from, prompt, frameValue(read.frame)["session"]);
+  const value = frameValue(read.frame);
+  const wrong = inputProblem({ ...value, prompt });
+  return wrong === null ? run(c, verified.from, prompt as string, value["session"]) : no(wrong);
 }
 
 async function claimOnce(c: Ctx, address: string, v: Verified): Promise<string | null> {

@@ -20,17 +20,25 @@ interface Found {
   record: SessionRecord;
 }
 
-/** A session's newest record, whether its agent is ours or behind the relay. Null: unknown or expired. */
-async function find(c: Ctx, id: string): Promise<Found | null> {
+/**
+ * A session's newest record, whether its agent is ours or behind the relay. Null: unknown or expired. Ids are the clients'
+ * choice, so two clients may have one of the same name each: a signer gets its own.
+ */
+async function find(c: Ctx, id: string, signer: string | null): Promise<Found | null> {
   const row = await readIndex(c.env.DB, id).catch(() => null);
+  const here = (): Promise<Found | null> => sessionObject(c.env.SESSION, id).record();
+  const there = async (): Promise<Found | null> => (await clientLine(c.env.CLIENT_LINE, id).read(id)) as Found | null;
   const own = row === null ? null : row.agent === (await ownAddress(c));
+  const first = await (own === false ? there() : here());
+  const fits = first !== null && (signer === null || first.owner === signer);
   // The index may be some seconds behind, so an id it does not have is asked for at both homes.
-  if (own !== false) {
-    const found = await sessionObject(c.env.SESSION, id).record();
-    if (found || own) return found;
-  }
-  return (await clientLine(c.env.CLIENT_LINE, id).read(id)) as Found | null;
+  if (fits || (own !== null && signer === null)) return first;
+  const second = await (own === false ? here() : there());
+  return second !== null && (first === null || second.owner === signer) ? second : first;
 }
+
+/** An id nobody guesses: a random UUID, or as many random digits. Clients may choose others, and those are no secret. */
+const UNGUESSABLE = /^(?:[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32,128})$/i;
 
 /** `GET /sessions/{id}`: its owner sees the record; who only knows the id sees the result, while 0.6.5 polling is allowed. */
 async function one(c: Ctx): Promise<Response> {
@@ -41,7 +49,8 @@ async function one(c: Ctx): Promise<Response> {
   if (signer === null && !legacy) return no("unauthorized: signed request required");
   const full = await limited(c, "read");
   if (full) return full;
-  const found = id === null ? null : await find(c, id);
+  if (signer === null && id !== null && !UNGUESSABLE.test(id)) return no("unauthorized: signed request required");
+  const found = id === null ? null : await find(c, id, signer);
   if (!found) return notFound();
   if (signer === null) return answer(200, withoutPrompt(found.record));
   // Foreign and unknown look the same.
@@ -53,9 +62,19 @@ async function list(c: Ctx): Promise<Response> {
   const signer = await signerOf(c);
   if (signer === null) return no("unauthorized: signed request required");
   if (typeof signer !== "string") return no(signer.error);
+  const full = await limited(c, "read");
+  if (full) return full;
   const rows = await sessionsOf(c.env.DB, signer, MOST);
-  const records = await Promise.all(rows.map((row) => find(c, row.id)));
+  const records = await Promise.all(rows.map((row) => find(c, row.id, signer)));
   return answer(200, { sessions: records.flatMap((f) => (f?.owner === signer ? [f.record] : [])) });
+}
+
+/** Where a session's event log is: with our own agent, or with the relay. Null: the signer owns no session of this name. */
+async function sourceFor(c: Ctx, id: string, signer: string) {
+  const own = () => sessionObject(c.env.SESSION, id);
+  if ((await own().owner()) === signer) return own;
+  const relayed = () => clientLine(c.env.CLIENT_LINE, id);
+  return (await relayed().read(id))?.owner === signer ? relayed : null;
 }
 
 /**
@@ -68,8 +87,10 @@ async function events(c: Ctx): Promise<Response> {
   const signer = await signerOf(c);
   if (signer === null) return no("unauthorized: signed request required");
   if (typeof signer !== "string") return no(signer.error);
-  const session = id === null ? null : sessionObject(c.env.SESSION, id);
-  if (!session || (await session.owner()) !== signer) return notFound();
+  const full = await limited(c, "read");
+  if (full) return full;
+  const source = id === null ? null : await sourceFor(c, id, signer);
+  if (!source) return notFound();
   const cursor = c.req.header("last-event-id") ?? c.req.query("last_msg_id") ?? null;
   const { clock, log } = runtime(c);
   const until = clock.wall() + STREAM_FOR;
@@ -78,8 +99,13 @@ async function events(c: Ctx): Promise<Response> {
   let open = true;
   const next = async (out: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
     // A fresh stub each time: one that failed stays broken.
-    const page = await sessionObject(c.env.SESSION, id!).eventsAfter(at, BATCH, QUIET);
+    const page = await source().eventsAfter(at, BATCH, QUIET);
     if (!open) return;
+    // It expired meanwhile, and may be another's by now.
+    if (page.owner !== signer) {
+      open = false;
+      return out.close();
+    }
     const text = page.frames.map((f) => `id: ${f.seq}\nevent: ${typeOf(f.text)}\ndata: ${f.text}\n\n`).join("");
     const gap = page.gap
       ? `event: gap\ndata: ${JSON.stringify({ type: "gap", session_id: id, last_msg_id: at, first_seq: page.frames[0]?.seq ?? null })}\n\n`

@@ -20,12 +20,14 @@ export const no = (error: string): Response => answer(statusOf(error), { error }
 
 export const notFound = (): Response => answer(404, { error: "not found" });
 
+export const TOO_MANY = { error: "rate limited: wait a minute" };
+
 export const callerIp = (c: Ctx): string => c.req.header("cf-connecting-ip") ?? "local";
 
 /** Room for one more request of this caller, or the answer that there is none. `what` keeps counters apart. */
 export async function limited(c: Ctx, what: string): Promise<Response | null> {
   const { success } = await c.env.SESSION_LIMIT.limit({ key: `${what}:${callerIp(c)}` });
-  return success ? null : answer(429, { error: "rate limited: wait a minute" });
+  return success ? null : answer(429, TOO_MANY);
 }
 
 /** Who signed this request's headers; null when nobody did. */

@@ -15,6 +15,7 @@ import {
   TABS,
 } from "../../../operator";
 import { answerProposal, latestInvestigation, readAsks, readProposals, readWaiting } from "../../../reason";
+import { readTrustProposals } from "../../../trust";
 import {
   type IncidentView,
   incidentTimeline,
@@ -135,16 +136,17 @@ incidentPages.post("/incidents/:id/snooze", (c) => {
 incidentPages.get("/inbox", async (c) => {
   const asked = Number.parseInt(c.req.query("before") ?? "", 10);
   const { now } = c.get("visit").ctx;
-  const [page, fixes, waiting, asks] = await Promise.all([
+  const [page, fixes, waiting, trust, asks] = await Promise.all([
     part(c, "notices", () => readInbox(c.env.DB, Number.isFinite(asked) ? asked : null, NOTICES)),
     part(c, "fixes", () => readWaiting(c.env.DB, now)),
     part(c, "proposals", async () =>
       bySoonestEnd(await readProposals(c.env.DB, { state: "pending", limit: WAITING }, now)),
     ),
+    part(c, "clients' proposals", () => readTrustProposals(c.env.DB, now, WAITING)),
     part(c, "questions", () => readAsks(c.env.DB, ASKS)),
   ]);
   return show(c, "Inbox", (shell) => (
-    <InboxPage ctx={c.get("visit").ctx} data={{ unread: shell.unread, fixes, waiting, page, asks }} />
+    <InboxPage ctx={c.get("visit").ctx} data={{ unread: shell.unread, fixes, waiting, trust, page, asks }} />
   ));
 });
 

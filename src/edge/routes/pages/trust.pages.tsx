@@ -69,17 +69,22 @@ trustPages.post("/ui/trust/act", (c) =>
   }),
 );
 
-trustPages.post("/ui/trust/proposals/:id", (c) =>
-  act(c, "/ui/trust", async (f) => {
-    const id = c.req.param("id");
-    if (f["answer"] !== "confirm") {
-      await dropProposal(c.env, runtime(c), id, OPERATOR);
-      return done(c, "/ui/trust", { text: "Rejected: nothing was changed." });
-    }
-    const { message } = await confirmProposal(c.env, runtime(c), id, OPERATOR);
-    return done(c, "/ui/trust", { text: `${message}.` });
-  }),
-);
+// Answered on either page; the reader stays on it.
+for (const [path, back] of [
+  ["/ui/trust/proposals/:id", "/ui/trust"],
+  ["/inbox/trust/:id", "/inbox"],
+] as const)
+  trustPages.post(path, (c) =>
+    act(c, back, async (f) => {
+      const id = c.req.param("id");
+      if (f["answer"] !== "confirm") {
+        await dropProposal(c.env, runtime(c), id, OPERATOR);
+        return done(c, back, { text: "Rejected: nothing was changed." });
+      }
+      const { message } = await confirmProposal(c.env, runtime(c), id, OPERATOR);
+      return done(c, back, { text: `${message}.` });
+    }),
+  );
 
 trustPages.post("/ui/trust/revert", (c) =>
   act(c, "/ui/trust", async (f) => {
