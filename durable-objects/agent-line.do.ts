@@ -1,4 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
+import { sha256Hex } from "../src/kernel/crypto";
 import { describe } from "../src/kernel/errors";
 import { type Runtime, runtimeOf } from "../src/kernel/runtime";
 import {
@@ -184,7 +185,8 @@ export class AgentLine extends DurableObject<ObjectEnv> {
   async #save(ws: WebSocket, at: Attached, { announce, address }: VerifiedAnnounce): Promise<void> {
     const { clock, log } = this.#runtime;
     const { timestamp: _t, signature: _s, ...content } = announce;
-    const digest = JSON.stringify(content).slice(0, 8_000);
+    // Only a hash: every frame of the agent reads what is kept with its socket.
+    const digest = await sha256Hex(JSON.stringify(content));
     if (digest === at.saved && clock.wall() - at.saved_at < SAVE_EVERY) return;
     try {
       await saveAgent(this.env.DB, { address, shape: at.shape, announce }, clock.now());

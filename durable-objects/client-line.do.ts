@@ -36,7 +36,7 @@ import {
 import { agentObject } from "./agent.do";
 import { type AgentLineMethods, agentLine } from "./agent-line.do";
 import { ClientEar } from "./client-line.ear";
-import { type Attached, attachedOf, hostLineOf } from "./client-line.socket";
+import { type Attached, attachedOf, attachmentOf, hostLineOf } from "./client-line.socket";
 import type { ObjectEnv } from "./env";
 import { hostAddress } from "./host";
 import { answerClose, close, isOpen, keep, refuse, tell } from "./line-socket";
@@ -157,13 +157,13 @@ export class ClientLine extends DurableObject<ObjectEnv> {
 
   async #receive(ws: WebSocket, data: string | ArrayBuffer): Promise<void> {
     if (!isOpen(ws)) return;
-    if (hostLineOf(ws)) {
+    const at = attachmentOf(ws);
+    if (!at) return;
+    if ("own" in at) {
       this.#host.heard(ws);
       if (typeof data !== "string") return end(ws, "Invalid JSON: text frames only", CLOSE.binary);
       return await this.#host.frame(ws, data);
     }
-    const at = attachedOf(ws);
-    if (!at) return;
     if (Date.now() - at.heard >= HEARD_EVERY) keep(ws, Object.assign(at, { heard: Date.now() }));
     // Before a line leads somewhere an ERROR alone would leave the client waiting; later it must not cost it the line.
     const code = (closing: number): number | null => (at.bound === null ? closing : null);

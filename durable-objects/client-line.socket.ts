@@ -13,7 +13,8 @@ export interface Attached {
   bound: Bound | null;
 }
 
-const attachmentOf = (ws: WebSocket): Attached | LineState | null =>
+/** What stands with the socket, either kind: one read where both are asked for. */
+export const attachmentOf = (ws: WebSocket): Attached | LineState | null =>
   ws.deserializeAttachment() as Attached | LineState | null;
 
 export const attachedOf = (ws: WebSocket): Attached | null => {

@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
 import { loginLink } from "../lib/api";
 import type { LogEvent } from "../lib/log-event";
 import type { Measure } from "../lib/measure";
+import { cpuMs } from "../lib/processes";
 import type { RunContext, Runner, RunResult } from "../lib/runner";
 import { openSandbox, quantile, type Sandbox, type Service, seeded, sleep, startService } from "../lib/sandbox";
 
@@ -20,14 +20,6 @@ interface Seen {
   cycles: { tick: number; rows: number; shards: number }[];
   shards: { cycle_at: number; rows: number; at: number }[];
   wakes: string[];
-}
-
-/** User and system time of a process so far, ms. Linux. */
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-    .replace(/^.*\) /, "")
-    .split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 async function run(ctx: RunContext): Promise<RunResult> {

@@ -52,3 +52,11 @@ function readlinkOrEmpty(path: string): string {
     return "";
   }
 }
+
+/** User and system time of a process so far, ms. Linux. */
+export function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /, "")
+    .split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}

@@ -5,14 +5,14 @@ import { type Relay, startRelay } from "./relay-kit";
 
 /** A close that a client or an agent begins is completed at once: stock clients wait for half a minute otherwise. */
 
-let relay: Relay;
+let relay: Relay | undefined;
 beforeAll(async () => {
   relay = await startRelay();
-});
-afterAll(() => relay.close());
+}, 60_000);
+afterAll(() => relay?.close());
 
 it.each(["/ws/input", "/ws/announce", "/ws"])("%s", async (path) => {
-  const ws = new WebSocket(relay.ws + path, { perMessageDeflate: false });
+  const ws = new WebSocket(relay!.ws + path, { perMessageDeflate: false });
   await once(ws, "open");
   const closed = once(ws, "close", { signal: AbortSignal.timeout(2_000) });
   ws.close(1000);

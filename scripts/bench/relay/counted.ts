@@ -1,0 +1,15 @@
+/** What is billed, as `counted.worker.ts` counts it and `costs.ts` prices it. */
+export const NOTHING = {
+  workerRequests: 0,
+  /** Calls over stubs, `fetch` included. */
+  objectRequests: 0,
+  alarms: 0,
+  /** Incoming socket messages of objects. */
+  messages: 0,
+  rowsWritten: 0,
+  rowsRead: 0,
+  d1Written: 0,
+  d1Read: 0,
+};
+
+export type Counted = typeof NOTHING;
