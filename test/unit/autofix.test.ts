@@ -185,7 +185,7 @@ describe("machines of an incident's own looks", () => {
     expect(findMachine(looks, ["web"], "m1")).toEqual({ app: "web", state: "failed", sick: true });
     expect(findMachine(looks, ["web"], "m9")).toBeNull();
     expect(findMachine(looks, ["web"], "m2")).toBeNull();
-    expect(fixableMachines(looks, ["web"])).toEqual([{ app: "web", machine: "m1" }]);
+    expect(fixableMachines(looks, ["web"])).toEqual([{ app: "web", machine: "m1", state: "failed" }]);
   });
 
   it("the newest look that can tell decides whether it still is", () => {
