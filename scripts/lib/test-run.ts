@@ -81,17 +81,38 @@ async function step(term: Term, name: string, tool: string, args: string[]): Pro
   return ok ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
 }
 
-async function vitest(filter: string[]): Promise<{ count: Count; skipped: number }> {
+/** What a vitest run came to. */
+interface Ran {
+  count: Count;
+  skipped: number;
+}
+
+/**
+ * All tests in three runs: the tests in workerd in two halves side by side, each with stand-ins of its own, as much of their time is
+ * waiting; then those that start whole systems, with the machine to themselves. With a filter, one run.
+ */
+async function vitest(filter: string[]): Promise<Ran> {
+  if (filter.length > 0) return vitestRun(filter, "inherit");
+  const half = (n: number): string[] => ["--project=unit", "--project=integration", `--shard=${n}/2`];
+  const halves = await Promise.all([vitestRun(half(1), "inherit"), vitestRun(half(2), "at the end")]);
+  const systems = await vitestRun(["--project=node", "--project=browser"], "inherit");
+  const all = [...halves, systems];
+  const sum = (of: (ran: Ran) => number): number => all.reduce((n, ran) => n + of(ran), 0);
+  return {
+    count: { passed: sum((r) => r.count.passed), failed: sum((r) => r.count.failed) },
+    skipped: sum((r) => r.skipped),
+  };
+}
+
+async function vitestRun(args: string[], output: Output): Promise<Ran> {
   const dir = mkdtempSync(join(tmpdir(), "reveille-test-"));
   const file = join(dir, "report.json");
   try {
-    const code = await run("vitest", [
-      "run",
-      "--reporter=default",
-      "--reporter=json",
-      `--outputFile.json=${file}`,
-      ...filter,
-    ]);
+    const code = await run(
+      "vitest",
+      ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...args],
+      output,
+    );
     const report = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as VitestReport) : null;
     return { count: countTests(report, code), skipped: report?.numPendingTests ?? 0 };
   } finally {
@@ -99,11 +120,14 @@ async function vitest(filter: string[]): Promise<{ count: Count; skipped: number
   }
 }
 
-function run(tool: string, args: string[]): Promise<number> {
+/** `at the end`: what runs beside another run prints in one piece. */
+type Output = "inherit" | "at the end";
+
+function run(tool: string, args: string[], output: Output = "inherit"): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(join(ROOT, "node_modules/.bin", tool), args, {
       cwd: ROOT,
-      stdio: "inherit",
+      stdio: output === "inherit" ? "inherit" : ["ignore", "pipe", "pipe"],
       shell: process.platform === "win32",
       env: {
         ...process.env,
@@ -112,7 +136,12 @@ function run(tool: string, args: string[]): Promise<number> {
         VITE_CONFIG_NATIVE_IGNORE_WARNING: "true",
       },
     });
+    const held: Buffer[] = [];
+    for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk: Buffer) => held.push(chunk));
     child.once("error", reject);
-    child.once("close", (code) => resolve(code ?? 1));
+    child.once("close", (code) => {
+      process.stdout.write(Buffer.concat(held));
+      resolve(code ?? 1);
+    });
   });
 }
