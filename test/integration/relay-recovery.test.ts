@@ -153,7 +153,9 @@ describe("a 0.6.5 agent that was cut off", () => {
 
   it("has not done two inputs when one of them is answered late", async () => {
     const p = await old("late-pair");
-    for (const prompt of ["one", "two"]) p.line.send({ type: "INPUT", input_id: prompt, prompt });
+    p.line.send({ type: "INPUT", input_id: "1", prompt: "one" });
+    await p.agent.type("INPUT");
+    p.line.send({ type: "INPUT", input_id: "2", prompt: "two" });
     await p.line.type("RUNTIME_INPUT_ACK");
     await expect.poll(() => p.agent.frames.filter((f) => f["type"] === "INPUT").length).toBe(2);
     const [one, two] = p.agent.frames.filter((f) => f["type"] === "INPUT").map((f) => f["input_id"]);
