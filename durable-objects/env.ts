@@ -26,6 +26,8 @@ export interface ProbeMessage {
 /** Bindings the objects use; the edge Worker's environment extends it. */
 export interface ObjectEnv {
   DB: D1Database;
+  /** Files between platforms and gateways. */
+  MEDIA: R2Bucket;
   WAKE_QUEUE: Queue<WakeMessage>;
   TARGET: DurableObjectNamespace;
   SWITCHBOARD: DurableObjectNamespace;
@@ -33,6 +35,7 @@ export interface ObjectEnv {
   RUNS_QUEUE: Queue<RunMessage>;
   SESSION: DurableObjectNamespace;
   AGENT: DurableObjectNamespace;
+  GATEWAY: DurableObjectNamespace;
   AGENT_LINE: DurableObjectNamespace;
   CLIENT_LINE: DurableObjectNamespace;
   /** Wrong or guessable secrets of one caller, by IP. */

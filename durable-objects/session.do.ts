@@ -22,6 +22,7 @@ import {
   silentLine,
   writeIndex,
 } from "../src/session";
+import type { SealAsk, VaultRow, WieldAsk, Wielded } from "../src/vault";
 import type { ObjectEnv } from "./env";
 import { hostAddress, hostStanding } from "./host";
 import { acceptorOf, SessionLines } from "./session.lines";
@@ -36,6 +37,7 @@ import {
   take,
   write,
 } from "./session.sockets";
+import { ChatVault } from "./session.vault";
 import { sessionViewLines } from "./session.view";
 
 /** Every line hears from us this often: clients of 0.1.4 hang up after 60 s without a PING, whatever else arrives. Wall ms. */
@@ -55,6 +57,13 @@ export class Session extends DurableObject<ObjectEnv> {
     acceptor: (line) => line.own,
   });
   #made: Home | null = null;
+  /** Of a chat: the credentials that came with its events (hermes-relay §7). */
+  readonly #vault = new ChatVault({
+    isOwn: (name) => this.env.SESSION.idFromName(name).equals(this.ctx.id),
+    storage: this.ctx.storage,
+    runtime: () => this.#runtime,
+    arm: () => this.#arm(),
+  });
 
   constructor(ctx: DurableObjectState, env: ObjectEnv) {
     super(ctx, env);
@@ -293,12 +302,39 @@ export class Session extends DurableObject<ObjectEnv> {
     return this.#lines.shut(line);
   }
 
+  // A chat's vault, asked by the edge and by the Gateway object of its instance.
+
+  seal(ask: SealAsk): Promise<void> {
+    return this.#vault.seal(ask);
+  }
+
+  wield(ask: WieldAsk): Promise<Wielded> {
+    return this.#vault.wield(ask);
+  }
+
+  /** An answer went to the chat without the vault: deferred replies end without a word. */
+  posted(): void {
+    this.#vault.posted();
+  }
+
+  vault(): VaultRow[] {
+    const rows = this.#vault.view();
+    if (rows.length === 0) this.#wipe();
+    return rows;
+  }
+
+  purge(): void {
+    this.#vault.purge();
+    this.#wipe();
+  }
+
   // Time: one alarm for the lines held here and whatever is due in the home.
 
   override async alarm(): Promise<void> {
     try {
       this.#ping();
       await this.#home.onAlarm();
+      await this.#vault.onAlarm();
       if (this.#wipe()) return;
     } catch (error) {
       this.#runtime.log("error", "session.alarm_failed", { error: describe(error) });
@@ -309,7 +345,9 @@ export class Session extends DurableObject<ObjectEnv> {
   /** Leaves nothing of an object that holds nothing: one was made for every connection, and for every id somebody tried. */
   #wipe(): boolean {
     if (this.ctx.getWebSockets().some((ws) => ws.readyState === WebSocket.OPEN) || !this.#home.empty) return false;
+    if (!this.#vault.empty) return false;
     this.#wiped = true;
+    this.#vault.forget();
     this.ctx.storage
       .deleteAll()
       .catch((error) => this.#runtime.log("warn", "session.unwiped", { error: describe(error) }));
@@ -336,8 +374,8 @@ export class Session extends DurableObject<ObjectEnv> {
       .getWebSockets()
       .filter((ws) => ws.readyState === WebSocket.OPEN)
       .flatMap((ws) => stateOf(ws)?.ping_at ?? []);
-    const due = this.#home.dueAt();
-    const next = Math.min(...pings, ...(due === null ? [] : [due]));
+    const due = [this.#home.dueAt(), this.#vault.dueAt()].filter((at) => at !== null);
+    const next = Math.min(...pings, ...due);
     const pending = await this.ctx.storage.getAlarm();
     if (!Number.isFinite(next)) {
       // With nothing due an alarm does nothing but find that out; taking it back costs as much as letting it ring.

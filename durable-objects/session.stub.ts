@@ -32,6 +32,11 @@ export type SessionMethods = Remote<
     | "closeLine"
     | "lineInfo"
     | "shutLine"
+    | "seal"
+    | "wield"
+    | "posted"
+    | "vault"
+    | "purge"
   >
 >;
 

@@ -47,7 +47,7 @@ export function exampleFile(variables: Variable[] = VARIABLES): string {
     return `# ${x.what} (${notes.join("; ")})\n# ${x.name}=${x.default}`;
   });
   return [
-    "# Every variable Reveille reads. `npm start` makes .dev.vars with the four secrets it needs;",
+    "# Every variable Reveille reads. `npm start` makes .dev.vars with the six secrets it needs;",
     "# copy further lines from here, without the #. An empty value counts as unset; docs/configuration.md explains.",
     "",
     "# Credentials of your own targets: any name that starts with WATCH_ (edge; secret)",
@@ -56,6 +56,8 @@ export function exampleFile(variables: Variable[] = VARIABLES): string {
     "# WATCH_MCP_EXAMPLE=",
     "# Codes and prices that your own trust policy names: any name that starts with TRUST_ (edge; secret)",
     "# TRUST_PARTNER_CODE=",
+    "# Another app of a chat platform: the platform's variable with __APP behind it, as in the webhook's URL",
+    "# REVEILLE_SLACK_BOT_TOKEN__SECOND=",
     "",
     blocks.join("\n\n"),
     "",

@@ -9,6 +9,7 @@ import { EXIT, Exit } from "./exit";
 import { ROOT } from "./paths";
 import { readPort, requirePort } from "./port";
 import { type LocalRuntime, startRuntime } from "./runtime";
+import { sampleVars, standInPort } from "./sample";
 import { parseSeed, type Seed } from "./seed";
 import { applySeed, SEED_HEADERS, type SeedOutcome } from "./seed-apply";
 import { clockText, Stream } from "./stream";
@@ -38,6 +39,8 @@ export async function main(): Promise<number> {
     REVEILLE_PUBLIC_URL: vars["REVEILLE_PUBLIC_URL"]?.trim() || `http://localhost:${port}`,
   };
   requireOperatorToken(local);
+  const standIn = `http://127.0.0.1:${standInPort(port)}`;
+  const sample = sampleVars(readVar(local, "REVEILLE_OPERATOR_TOKEN"), standIn);
   const dataDir = resolve(ROOT, readVar(local, "REVEILLE_DATA_DIR"));
   greet(term, dataDir);
   row(
@@ -52,7 +55,7 @@ export async function main(): Promise<number> {
   const runtime = await startRuntime({
     port,
     dataDir,
-    vars: local,
+    vars: { ...sample, ...local },
     onLog: (event) => stream.take(event),
     // The runtime prints a stack for every refused connection of a look; the look itself says it better.
     onText: (line) => {
@@ -124,12 +127,21 @@ function requireOperatorToken(vars: Vars): void {
   );
 }
 
+/** Secrets that parts of the edge can't work without; `.dev.vars` files of older versions lack the newer ones. */
+const NEEDED = [
+  "REVEILLE_SESSION_KEY",
+  "REVEILLE_BEAT_KEY",
+  "REVEILLE_AGENT_SEED",
+  "REVEILLE_VAULT_KEY",
+  "REVEILLE_GATEWAY_KEY",
+];
+
 /** Settings that can't be used as they are, and names nobody knows: said, not fatal (the pages say it too). */
 function sayProblems(term: Term, vars: Vars): void {
   for (const problem of readConfig(vars).problems) row(term, "setting", problem.message);
   for (const name of splitVars(vars).unknown)
     row(term, "setting", `${name} is not known and is ignored; docs/configuration.md lists all.`);
-  for (const name of ["REVEILLE_SESSION_KEY", "REVEILLE_BEAT_KEY", "REVEILLE_AGENT_SEED"])
+  for (const name of NEEDED)
     if (!readVar(vars, name))
       row(term, "setting", `${name} is not set.  Add it:  echo "${name}=$(openssl rand -hex 32)" >> ${VARS_FILE}`);
 }

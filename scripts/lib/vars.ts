@@ -1,12 +1,19 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseEnv } from "node:util";
-import { type Holder, VARIABLES } from "../../src/kernel/config";
+import { type Holder, VARIABLES, variableOfApp } from "../../src/kernel/config";
 
 export type Vars = Record<string, string>;
 
-/** Secrets without which the edge refuses its own operator; made at the first start. */
-const GENERATED = ["OPERATOR_TOKEN", "REVEILLE_SESSION_KEY", "REVEILLE_BEAT_KEY", "REVEILLE_AGENT_SEED"];
+/** Secrets without which the edge refuses its own operator or gateways; made at the first start. */
+const GENERATED = [
+  "OPERATOR_TOKEN",
+  "REVEILLE_SESSION_KEY",
+  "REVEILLE_BEAT_KEY",
+  "REVEILLE_AGENT_SEED",
+  "REVEILLE_VAULT_KEY",
+  "REVEILLE_GATEWAY_KEY",
+];
 
 /**
  * Creates the variables file with fresh random secrets (mode 0600). An existing file is never touched.
@@ -53,7 +60,7 @@ export function splitVars(vars: Vars): { edge: Vars; consumer: Vars; unknown: st
   for (const [name, value] of Object.entries(vars)) {
     const own = name.startsWith("WATCH_") || name.startsWith("TRUST_");
     const credential = name.startsWith("WATCH_MCP_") ? "consumer" : own ? "edge" : null;
-    const holder = holders.get(name) ?? credential;
+    const holder = holders.get(name) ?? variableOfApp(name)?.holder ?? credential;
     if (holder === null) unknown.push(name);
     if (holder === "edge" || holder === "both") edge[name] = value;
     if (holder === "consumer" || holder === "both") consumer[name] = value;

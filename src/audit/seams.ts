@@ -45,6 +45,13 @@ export const SEAMS = [
   "trust.changed",
   "trust.decided",
   "session.changed",
+  "connector.changed",
+  "gateway.changed",
+  "gateway.odd_frame",
+  "gateway.provisioned",
+  "link.used",
+  "egress.declined",
+  "platform.refused",
 ] as const;
 export type Seam = (typeof SEAMS)[number];
 
@@ -58,5 +65,6 @@ export const SOURCES = [
   "telegram",
   "slack",
   "api",
+  "gateway",
 ] as const;
 export type Source = (typeof SOURCES)[number];

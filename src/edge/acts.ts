@@ -1,4 +1,5 @@
 import type { RunMessage } from "../../durable-objects/env";
+import { gatewayObject } from "../../durable-objects/gateway.stub";
 import { switchboard } from "../../durable-objects/switchboard.do";
 import { type TargetView, targetObject } from "../../durable-objects/target.do";
 import { auditStatement } from "../audit";
@@ -300,6 +301,15 @@ async function resend(
     // Its minute is long past: the looks are made for this one, in a pack that takes no other shard's place.
     const cycle_at = Math.floor(now / MINUTE) * MINUTE;
     await env.PROBE_QUEUE.send({ cycle_at, shard: (shard % REPLAYED) + REPLAYED, nums });
+  } else if (row.kind === "delivery") {
+    const { tenant, instance, seq } = JSON.parse(row.payload) as { tenant: string; instance: string; seq: number };
+    const { skipped } = await gatewayObject(env.GATEWAY, { tenant, instance }).replay({ seqs: [seq] });
+    if (skipped[0])
+      throw new ReveilleError({
+        status: 409,
+        code: "not_replayed",
+        message: `It was not sent again: ${skipped[0].why}.`,
+      });
   } else if (row.kind === "run") {
     // Ids only; what they name decides whether anything is left to do.
     await env.RUNS_QUEUE.send(JSON.parse(row.payload) as RunMessage);

@@ -2,12 +2,13 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import { type AppEnv, onError } from "./kit";
 import { apiRoutes } from "./routes/api";
 import { beatRoutes } from "./routes/beat.route";
+import { connectorRoutes } from "./routes/connector";
 import { healthRoutes } from "./routes/health.route";
 import { hostRoutes, unknownUpgrades } from "./routes/host";
 import { pageRoutes } from "./routes/pages.route";
-import { platformRoutes } from "./routes/platforms.route";
 import { relayRoutes } from "./routes/relay.route";
 import { trustRoutes } from "./routes/trust.route";
+import { webhookRoutes } from "./routes/webhooks.route";
 
 /** The HTTP surface of design §8, in the order paths are tried. Wiring only. */
 export const app = new OpenAPIHono<AppEnv>();
@@ -15,7 +16,8 @@ export const app = new OpenAPIHono<AppEnv>();
 app.onError(onError);
 app.route("/", healthRoutes);
 app.route("/", beatRoutes);
-app.route("/", platformRoutes);
+app.route("/", webhookRoutes);
+app.route("/", connectorRoutes);
 app.route("/", relayRoutes);
 app.route("/", trustRoutes);
 app.route("/", hostRoutes);

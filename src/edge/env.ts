@@ -2,7 +2,6 @@ import type { ObjectEnv, ProbeMessage } from "../../durable-objects/env";
 
 /** Bindings of the edge Worker. Variables are read by name through `kernel/config.ts`, never as typed properties. */
 export interface EdgeEnv extends ObjectEnv {
-  MEDIA: R2Bucket;
   PROBE_QUEUE: Queue<ProbeMessage>;
   BEAT_LIMIT: RateLimit;
 }

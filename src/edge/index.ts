@@ -2,6 +2,7 @@ import { Agent } from "../../durable-objects/agent.do";
 import { AgentLine } from "../../durable-objects/agent-line.do";
 import { Budget } from "../../durable-objects/budget.do";
 import { ClientLine } from "../../durable-objects/client-line.do";
+import { Gateway } from "../../durable-objects/gateway.do";
 import { Session } from "../../durable-objects/session.do";
 import { Switchboard } from "../../durable-objects/switchboard.do";
 import { Target } from "../../durable-objects/target.do";
@@ -17,4 +18,4 @@ export default {
   queue: (batch, env) => consumeShards(batch, env, runtimeOf(env, "edge")),
 } satisfies ExportedHandler<EdgeEnv>;
 
-export { Agent, AgentLine, Budget, ClientLine, Session, Switchboard, Target };
+export { Agent, AgentLine, Budget, ClientLine, Gateway, Session, Switchboard, Target };

@@ -1,5 +1,6 @@
 import { switchboard } from "../../durable-objects/switchboard.do";
 import { targetObject } from "../../durable-objects/target.do";
+import { expirePrompts, registerManifests, sweepMedia } from "../gateway";
 import { MINUTE } from "../kernel/clock";
 import { readVar } from "../kernel/config";
 import { describe } from "../kernel/errors";
@@ -27,6 +28,8 @@ import { precompute, sweepAsks } from "./asks";
 import { judgeBudget, settleLeftovers } from "./budget";
 import type { EdgeEnv } from "./env";
 import { sweepFixes } from "./fix";
+import { expireCounts, flushCounts } from "./ingest.count";
+import { tidyGateways } from "./tidy";
 
 /** The bodies of the edge's periodic listeners and the minute tick that runs them. */
 
@@ -72,6 +75,8 @@ export async function tick(env: EdgeEnv, runtime: Runtime, scheduledTime: number
     ),
     guard("dead_man", keepAlarm(env, now)),
     guard("outside_heartbeat", pingOutside(env, runtime)),
+    guard("ingest_count", flushCounts(env.DB, runtime)),
+    guard("commands", registerManifests({ db: env.DB, runtime })),
   ]);
 }
 
@@ -94,9 +99,16 @@ function bodies(env: EdgeEnv, runtime: Runtime): Record<string, Body> {
     },
     snapshot: () => precompute(env, runtime),
     cost_telemetry: () => settleLeftovers(env, now),
+    media: async () => {
+      const gone = await sweepMedia(env.MEDIA, now);
+      return gone > 0 ? `${gone} files deleted` : null;
+    },
     retention: async () => {
       await expireTrust(env.DB, now, runtime.clock.wall() / 1000);
       await expireAgents(env.DB, now);
+      await expireCounts(env.DB, now);
+      await expirePrompts(env.DB, now);
+      await tidyGateways(env, runtime);
       return expireHistory(env.DB, now);
     },
     digest: () => sendDigest(env, runtime),

@@ -1,31 +1,8 @@
+import { CONNECTOR_VARIABLES } from "./config.connector";
+import { type Holder, type Variable, v } from "./config.variable";
 import { type AllowEntry, parseAllowList } from "./net-guard";
 
-/** Which process may hold a variable. `edge` and `consumer` are the Workers; `start` is the local starter only. */
-export type Holder = "edge" | "consumer" | "both" | "start";
-
-/** One environment variable: the table in docs/configuration.md and `.dev.vars.example` are checked against this list. */
-export interface Variable {
-  name: string;
-  aliases: string[];
-  holder: Holder;
-  secret: boolean;
-  default: string;
-  what: string;
-}
-
-const v = (
-  name: string,
-  holder: Holder,
-  what: string,
-  more: { aliases?: string[]; secret?: boolean; default?: string } = {},
-): Variable => ({
-  name,
-  aliases: more.aliases ?? [],
-  holder,
-  secret: more.secret ?? false,
-  default: more.default ?? "",
-  what,
-});
+export type { Holder, Variable };
 
 /** Probes that have a row in the envelope table (`kora-watch.md` §4.1). */
 export const VENDORS = ["supabase", "fly", "vercel", "sentry", "doppler"] as const;
@@ -144,28 +121,38 @@ export const VARIABLES: Variable[] = [
     default: "immediate",
   }),
   v("REVEILLE_DIGEST_HOUR", "edge", "Hour (UTC) of the daily digest", { default: "8" }),
-  v("REVEILLE_SLACK_SIGNING_SECRET", "edge", "Slack signing secret (buttons)", {
+  v("REVEILLE_SLACK_SIGNING_SECRET", "edge", "Slack signing secret: proves events, buttons and commands", {
     secret: true,
+    perApp: true,
     aliases: ["SLACK_SIGNING_SECRET"],
   }),
-  v("REVEILLE_SLACK_SIGNING_SECRET_OLD", "edge", "Previous Slack signing secret, while rotating", { secret: true }),
-  v("REVEILLE_SLACK_BOT_TOKEN", "consumer", "Slack bot token for notices", {
+  v("REVEILLE_SLACK_SIGNING_SECRET_OLD", "edge", "Previous Slack signing secret, while rotating", {
     secret: true,
+    perApp: true,
+  }),
+  v("REVEILLE_SLACK_BOT_TOKEN", "both", "Slack bot token: notices (consumer), what gateways send (edge)", {
+    secret: true,
+    perApp: true,
     aliases: ["SLACK_BOT_TOKEN"],
   }),
   v("REVEILLE_SLACK_OPERATOR_ID", "both", "Slack user ids that get the DM (the first) and may press buttons (all)", {
     aliases: ["KORA_SLACK_JOSHUA_USER_ID"],
   }),
   v("REVEILLE_SLACK_CHANNEL", "consumer", "Channel for notices instead of the operator's DM"),
-  v("REVEILLE_SLACK_API_URL", "consumer", "Slack API base", { default: "https://slack.com/api" }),
-  v("REVEILLE_TELEGRAM_BOT_TOKEN", "both", "Telegram bot token", { secret: true, aliases: ["TELEGRAM_BOT_TOKEN"] }),
-  v("REVEILLE_TELEGRAM_SECRET_TOKEN", "edge", "secret_token given to setWebhook (buttons)", {
+  v("REVEILLE_SLACK_API_URL", "both", "Slack API base", { default: "https://slack.com/api", perApp: true }),
+  v("REVEILLE_TELEGRAM_BOT_TOKEN", "both", "Telegram bot token", {
     secret: true,
+    aliases: ["TELEGRAM_BOT_TOKEN"],
+    perApp: true,
+  }),
+  v("REVEILLE_TELEGRAM_SECRET_TOKEN", "edge", "secret_token given to setWebhook: proves updates", {
+    secret: true,
+    perApp: true,
     aliases: ["TELEGRAM_SECRET_TOKEN"],
   }),
   v("REVEILLE_TELEGRAM_CHAT_ID", "both", "Telegram chat that gets notices"),
   v("REVEILLE_TELEGRAM_OPERATOR_ID", "edge", "Telegram user ids that may press buttons; default: the chat id"),
-  v("REVEILLE_TELEGRAM_API_URL", "both", "Telegram API base", { default: "https://api.telegram.org" }),
+  v("REVEILLE_TELEGRAM_API_URL", "both", "Telegram API base", { default: "https://api.telegram.org", perApp: true }),
   v("REVEILLE_WEBHOOK_URL", "consumer", "URL that gets notices as signed JSON", { secret: true }),
   v("REVEILLE_WEBHOOK_SECRET", "consumer", "HMAC key of the notice webhook", { secret: true }),
   v("REVEILLE_EMAIL_FROM", "consumer", "Sender of notice mails (needs Email Routing)"),
@@ -263,6 +250,7 @@ export const VARIABLES: Variable[] = [
       aliases: ["CONNECTONION_ADMIN_TOKEN"],
     },
   ),
+  ...CONNECTOR_VARIABLES,
   v("REVEILLE_CLOCK_RATE", "both", "Speed of the clock; only demo, drills and tests set it", { default: "1" }),
   ...VENDOR_CREDENTIALS,
   v("REVEILLE_SEED_FILE", "start", "Targets to create at start (YAML or JSON)", { default: "targets.yaml" }),
@@ -289,6 +277,27 @@ export function readVar(env: Env, name: string): string {
     if (typeof raw === "string" && raw.trim() !== "") return raw.trim();
   }
   return variable.default;
+}
+
+const APP_SUFFIX = /__[A-Z0-9_]+$/;
+
+/** The app of samples that `npm start` adds on every platform (scripts/lib/sample.ts). No deployed edge has it. */
+export const SAMPLE_APP = "demo";
+
+/** The variable that `NAME__APP` belongs to, or null: only those of platforms may have another app's value. */
+export function variableOfApp(name: string): Variable | null {
+  const variable = BY_NAME.get(name.replace(APP_SUFFIX, ""));
+  return variable?.perApp && APP_SUFFIX.test(name) ? variable : null;
+}
+
+/**
+ * The value of a platform's variable for one of its apps, as named in our webhook URL: `NAME__APP` (upper case, what is no
+ * letter or digit written `_`) when it is set, else the plain one.
+ */
+export function appVar(env: Env, name: string, app: string): string {
+  const own = env[`${name}__${app.toUpperCase().replace(/[^A-Z0-9]/g, "_")}`];
+  if (typeof own === "string" && own.trim() !== "" && BY_NAME.get(name)?.perApp) return own.trim();
+  return readVar(env, name);
 }
 
 /** `true`, `1`, `yes`, `on` in any case, trimmed (`kora-watch.md` §4.1). Everything else is false. */
@@ -318,7 +327,9 @@ export function readCredential(env: Env, name: string): string | null {
 /** Every secret value present in `env`: what the redactor must hide. */
 export function secretValues(env: Env): string[] {
   const names = VARIABLES.filter((x) => x.secret).flatMap((x) => [x.name, ...x.aliases]);
-  const watch = Object.keys(env).filter((k) => k.startsWith("WATCH_") || k.startsWith("TRUST_"));
+  const watch = Object.keys(env).filter(
+    (k) => k.startsWith("WATCH_") || k.startsWith("TRUST_") || variableOfApp(k)?.secret,
+  );
   return [...names, ...watch].flatMap((n) => (typeof env[n] === "string" ? [env[n] as string] : []));
 }
 
@@ -340,6 +351,8 @@ export interface Config {
   investigationDailyUsd: number;
   /** Reveille ms that a session's result is kept after its run ended. */
   sessionResultTtlMs: number;
+  /** Events that may wait for one gateway instance. */
+  deliveryRows: number;
 }
 
 /** Reads the configuration; problems are listed, and the default stands in for each so that pages still work. */
@@ -382,6 +395,21 @@ export function readConfig(env: Env): { config: Config; problems: ConfigProblem[
       name: "REVEILLE_AGENT_SEED",
       message: `REVEILLE_AGENT_SEED is no Ed25519 seed: it has ${seed.length} characters, and must have 64 hex digits.`,
     });
+  for (const name of ["REVEILLE_VAULT_KEY", "REVEILLE_GATEWAY_KEY"].flatMap((n) => [n, `${n}_OLD`])) {
+    const key = readVar(env, name);
+    if (key !== "" && !/^[0-9a-fA-F]{64}$/.test(key))
+      problems.push({
+        name,
+        message: `${name} is no AES-256 key: it has ${key.length} characters, and must have 64 hex digits.`,
+      });
+  }
+  const discord = "REVEILLE_DISCORD_PUBLIC_KEY";
+  for (const name of [discord, ...Object.keys(env).filter((k) => k.startsWith(`${discord}__`))]) {
+    const key = name === discord ? readVar(env, name) : String(env[name]).trim();
+    // Each interaction would get a 500 until Discord removes our URL.
+    if (key !== "" && !/^[0-9a-fA-F]{64}$/.test(key))
+      problems.push({ name, message: `${name} is "${key}"; it must have the 64 hex digits of Discord's portal.` });
+  }
   const config: Config = {
     publicUrl: readVar(env, "REVEILLE_PUBLIC_URL").replace(/\/+$/, ""),
     allowPrivate: attempt("REVEILLE_ALLOW_PRIVATE", () => parseAllowList(readVar(env, "REVEILLE_ALLOW_PRIVATE")), []),
@@ -397,6 +425,7 @@ export function readConfig(env: Env): { config: Config; problems: ConfigProblem[
     poolUsd: num("REVEILLE_CREDIT_POOL_USD", 0, 1_000_000, 0),
     investigationDailyUsd: num("REVEILLE_INVESTIGATION_DAILY_USD", 0, 1_000_000, 0),
     sessionResultTtlMs: num("REVEILLE_SESSION_RESULT_TTL_S", 1, 30 * 86_400) * 1000,
+    deliveryRows: num("REVEILLE_DELIVERY_ROWS", 1, 1_000_000),
   };
   return { config, problems };
 }

@@ -14,6 +14,13 @@ export function fromHex(text: string): Uint8Array | null {
   return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(i * 2, i * 2 + 2), 16));
 }
 
+/** Standard base64, padded. */
+export function toBase64(bytes: Uint8Array): string {
+  let text = "";
+  for (const b of bytes) text += String.fromCharCode(b);
+  return btoa(text);
+}
+
 export function toBase64Url(bytes: ArrayBuffer | Uint8Array): string {
   const raw = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
   let text = "";
@@ -21,12 +28,35 @@ export function toBase64Url(bytes: ArrayBuffer | Uint8Array): string {
   return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
+/** Bytes of a base64url text, padded or not, or null when it is none. */
+export function fromBase64Url(text: string): Uint8Array | null {
+  if (!/^[A-Za-z0-9_-]*={0,2}$/.test(text)) return null;
+  try {
+    const raw = atob(text.replaceAll("-", "+").replaceAll("_", "/").replace(/=+$/, ""));
+    return Uint8Array.from(raw, (c) => c.charCodeAt(0));
+  } catch {
+    return null;
+  }
+}
+
 export async function sha256Hex(data: string | Uint8Array): Promise<string> {
   return toHex(await crypto.subtle.digest("SHA-256", typeof data === "string" ? utf8(data) : data));
 }
 
-const hmacKey = (secret: string, use: "sign" | "verify"): Promise<CryptoKey> =>
-  crypto.subtle.importKey("raw", utf8(secret), { name: "HMAC", hash: "SHA-256" }, false, [use]);
+/** Imported keys. Only whole ones are kept: a promise of another request ends with that request. */
+const hmacKeys = new Map<string, CryptoKey>();
+const MAX_HMAC_KEYS = 64;
+
+/** A platform's secret is the same for each of its calls: it is imported once in an isolate. */
+async function hmacKey(secret: string, use: "sign" | "verify"): Promise<CryptoKey> {
+  const id = `${use} ${secret}`;
+  const known = hmacKeys.get(id);
+  if (known) return known;
+  const key = await crypto.subtle.importKey("raw", utf8(secret), { name: "HMAC", hash: "SHA-256" }, false, [use]);
+  if (hmacKeys.size >= MAX_HMAC_KEYS) hmacKeys.clear();
+  hmacKeys.set(id, key);
+  return key;
+}
 
 export async function hmacSha256(secret: string, data: Uint8Array | string): Promise<Uint8Array> {
   const bytes = typeof data === "string" ? utf8(data) : data;

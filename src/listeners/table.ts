@@ -67,6 +67,7 @@ export const LISTENERS: Listener[] = [
   row("sweeper", "Sends wakes again that were lost on the way", { every: MINUTE }),
   row("dead_man", "The alarm that watches the cron", { every: 2 * MINUTE }),
   row("retention", "Deletes looks older than 14 days", { every: DAY, phase: 3 * HOUR + 8 * MINUTE }),
+  row("media", "Deletes re-hosted files whose hour is over", { every: HOUR, phase: 15 * MINUTE }),
   row("digest", "The daily digest of what was not urgent", { every: DAY, phase: 8 * HOUR }),
 ];
 

@@ -25,6 +25,24 @@ export { BarePage, Page } from "./layout";
 export { type Around, countStates, filterLines, sortLines, viewOf, withHistory } from "./overview";
 export { AuditPage } from "./pages/audit";
 export { type BudgetData, BudgetPage } from "./pages/budget";
+export {
+  ConfirmPage,
+  type GatewaysData,
+  GatewaysPage,
+  type InstanceData,
+  type InstanceLine,
+  InstancePage,
+  instancePath,
+  OncePage,
+} from "./pages/connector";
+export {
+  type DeadData,
+  DeadPage,
+  type DeadRow,
+  type DeliveriesData,
+  DeliveriesPage,
+  DeliveryPage,
+} from "./pages/deliveries";
 export { InboxPage } from "./pages/inbox";
 export { IncidentPage } from "./pages/incident";
 export { IncidentsPage, TABS, type Tab } from "./pages/incidents";
@@ -32,6 +50,7 @@ export { ListenersPage } from "./pages/listeners";
 export { type MaintenanceData, MaintenancePage, type WindowForm } from "./pages/maintenance";
 export { type NewTargetData, NewTargetPage } from "./pages/new-target";
 export { type OverviewData, OverviewPage, type OverviewTargets } from "./pages/overview";
+export { type PlatformsData, PlatformsPage } from "./pages/platforms";
 export { type AgentsData, AgentsPage, type SessionsData, SessionsPage } from "./pages/relay";
 export { SessionActPage, type SessionData, SessionPage, sessionPath } from "./pages/session";
 export { LoginPage, NotFoundPage, ProblemPage } from "./pages/simple";

@@ -57,10 +57,12 @@ export interface OverviewFacts {
   dead_letters: number;
   last_fault: { target_name: string; resolved_at: number; first_bad_at: number } | null;
   told: boolean;
+  /** A gateway has been made and not revoked. */
+  connected: boolean;
 }
 
 export async function readOverviewFacts(db: D1Database): Promise<OverviewFacts> {
-  const [open, unacked, dead, last, told] = await db.batch([
+  const [open, unacked, dead, last, told, connected] = await db.batch([
     db.prepare("SELECT COUNT(*) AS n FROM incident WHERE resolved_at IS NULL"),
     db.prepare(
       `SELECT id, title, target_name FROM incident WHERE resolved_at IS NULL AND acked_at IS NULL
@@ -72,6 +74,7 @@ export async function readOverviewFacts(db: D1Database): Promise<OverviewFacts> 
        ORDER BY opened_at DESC LIMIT 1`,
     ),
     db.prepare("SELECT 1 AS n FROM notice_attempt WHERE state = 'sent' AND channel <> 'inbox' LIMIT 1"),
+    db.prepare("SELECT 1 AS n FROM gateway WHERE revoked_at IS NULL LIMIT 1"),
   ]);
   const first = <T>(r: D1Result<unknown> | undefined): T | null => (r?.results[0] as T | undefined) ?? null;
   return {
@@ -80,20 +83,24 @@ export async function readOverviewFacts(db: D1Database): Promise<OverviewFacts> 
     dead_letters: first<{ n: number }>(dead)?.n ?? 0,
     last_fault: first(last),
     told: first(told) !== null,
+    connected: first(connected) !== null,
   };
 }
 
 /** Where a pasted text leads: the page of the one thing with that id, or null. */
 export async function findPage(db: D1Database, text: string): Promise<string | null> {
-  const [incident, target, wake, notice] = await db.batch<{ id: string | null }>([
+  const [incident, target, wake, notice, gateway] = await db.batch<{ id: string | null }>([
     db.prepare("SELECT id FROM incident WHERE id = ?").bind(text),
     db.prepare("SELECT id FROM target WHERE id = ?1 OR name = ?1 COLLATE NOCASE LIMIT 1").bind(text),
     db.prepare("SELECT incident_id AS id FROM wake WHERE wake_id = ? AND incident_id IS NOT NULL").bind(text),
     db.prepare("SELECT incident_id AS id FROM notice WHERE id = ? AND incident_id IS NOT NULL").bind(text),
+    db.prepare("SELECT id FROM gateway WHERE id = ?").bind(text),
   ]);
   const id = (r: D1Result<{ id: string | null }> | undefined): string | null => r?.results[0]?.id ?? null;
   const seen = id(incident) ?? id(wake) ?? id(notice);
   if (seen) return `/incidents/${encodeURIComponent(seen)}`;
+  const dials = id(gateway);
+  if (dials) return `/gateways/${encodeURIComponent(dials)}`;
   const found = id(target);
   return found ? `/targets/${encodeURIComponent(found)}` : null;
 }

@@ -63,16 +63,18 @@ describe("the port", () => {
 describe(".dev.vars", () => {
   it("is made once, with fresh secrets only its owner can read, and never overwritten", () => {
     const [a, b] = [join(dir, "a"), join(dir, "b")];
-    expect([createVarsFile(a), createVarsFile(b), createVarsFile(a)]).toEqual([4, 4, 0]);
+    expect([createVarsFile(a), createVarsFile(b), createVarsFile(a)]).toEqual([6, 6, 0]);
     expect(statSync(a).mode & 0o777).toBe(0o600);
     const [x, y] = [readVarsFile(a), readVarsFile(b)];
     expect(Object.keys(x).sort()).toEqual([
       "OPERATOR_TOKEN",
       "REVEILLE_AGENT_SEED",
       "REVEILLE_BEAT_KEY",
+      "REVEILLE_GATEWAY_KEY",
       "REVEILLE_SESSION_KEY",
+      "REVEILLE_VAULT_KEY",
     ]);
-    expect(new Set([...Object.values(x), ...Object.values(y)]).size).toBe(8);
+    expect(new Set([...Object.values(x), ...Object.values(y)]).size).toBe(12);
     for (const value of Object.values(x)) expect(value).toMatch(/^[0-9a-f]{64}$/);
     writeFileSync(b, "OPERATOR_TOKEN=mine\n");
     createVarsFile(b);

@@ -2,6 +2,8 @@ import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Behaviour, HookCall, Ledger, Platform } from "./platforms.types";
+import { FORM_ONLY, formOf, MoreApis } from "./platforms-egress";
+import { SetupApis } from "./platforms-setup";
 import { testVars } from "./test-vars";
 
 /**
@@ -14,6 +16,10 @@ export interface PlatformsOptions {
   slackToken?: string;
   telegramToken?: string;
   webhookSecret?: string;
+  discordToken?: string;
+  whatsappToken?: string;
+  /** Account id and token, with a colon between. */
+  twilio?: string;
 }
 export interface Platforms {
   url: string;
@@ -24,12 +30,25 @@ export interface Platforms {
 }
 
 type Body = Record<string, unknown>;
+const PLATFORMS = ["slack", "telegram", "webhook", "discord", "whatsapp", "sms"] as const;
 
-const emptyLedger = (): Ledger => ({ calls: [], slack: [], telegram: [], telegram_answers: [], webhook: [] });
+const emptyLedger = (): Ledger => ({
+  calls: [],
+  posted: [],
+  acts: [],
+  slack: [],
+  telegram: [],
+  telegram_answers: [],
+  webhook: [],
+  wakes: [],
+});
 const allOk = (): Record<Platform, Behaviour> => ({
   slack: { mode: "ok" },
   telegram: { mode: "ok" },
   webhook: { mode: "ok" },
+  discord: { mode: "ok" },
+  whatsapp: { mode: "ok" },
+  sms: { mode: "ok" },
 });
 
 export async function startPlatforms(port = 0, options: PlatformsOptions = {}): Promise<Platforms> {
@@ -38,6 +57,9 @@ export async function startPlatforms(port = 0, options: PlatformsOptions = {}): 
     slack: options.slackToken ?? defaults["REVEILLE_SLACK_BOT_TOKEN"]!,
     telegram: options.telegramToken ?? defaults["REVEILLE_TELEGRAM_BOT_TOKEN"]!,
     webhook: options.webhookSecret ?? defaults["REVEILLE_WEBHOOK_SECRET"]!,
+    discord: options.discordToken ?? defaults["REVEILLE_DISCORD_BOT_TOKEN"]!,
+    whatsapp: options.whatsappToken ?? defaults["REVEILLE_WHATSAPP_ACCESS_TOKEN"]!,
+    twilio: options.twilio ?? `${defaults["REVEILLE_TWILIO_ACCOUNT_SID"]}:${defaults["REVEILLE_TWILIO_AUTH_TOKEN"]}`,
   };
   let ledger = emptyLedger();
   let behaviour = allOk();
@@ -48,18 +70,25 @@ export async function startPlatforms(port = 0, options: PlatformsOptions = {}): 
       ledger = emptyLedger();
       behaviour = allOk();
     }
-    for (const name of ["slack", "telegram", "webhook"] as const)
-      if (change[name]) behaviour[name] = { ...change[name] };
+    for (const name of PLATFORMS) if (change[name]) behaviour[name] = { ...change[name] };
   };
 
   /** How the next call of a platform goes; a limited behaviour is used up by it. */
   const next = (platform: Platform, method: string): Behaviour => {
     const set = behaviour[platform];
+    if (set.method !== undefined && set.method !== method) {
+      ledger.calls.push({ platform, method, mode: "ok", at: Date.now() });
+      return { mode: "ok" };
+    }
     if (set.times !== undefined && set.times-- <= 0) behaviour[platform] = { mode: "ok" };
     const now = behaviour[platform];
     ledger.calls.push({ platform, method, mode: now.mode, at: Date.now() });
     return now;
   };
+
+  let base = "";
+  const setups = new SetupApis();
+  const more = new MoreApis({ next, ledger: () => ledger, serial: () => ++serial, secrets, url: () => base });
 
   const server = createServer((req, res) => {
     handle(req, res).catch((error) => {
@@ -75,11 +104,21 @@ export async function startPlatforms(port = 0, options: PlatformsOptions = {}): 
       control(JSON.parse(raw.toString("utf8")));
       return json(res, 200, { ok: true });
     }
+    if (path.startsWith("/wake")) {
+      const { method = "", headers, url = "" } = req;
+      ledger.wakes.push({ method, path: url, headers: Object.keys(headers), body: raw.toString("utf8") });
+      if (path === "/wake-moved") return void res.writeHead(302, { location: "/wake-there" }).end();
+      if (path === "/wake-away") return void res.writeHead(302, { location: "http://127.0.0.1:1/wake" }).end();
+      return json(res, 500, { ok: false });
+    }
+    const setup = setups.handle(req, path, raw);
+    if (setup) return json(res, setup.status, setup.body, setup.headers);
+    if (await more.handle(req, res, path, raw)) return;
     if (req.method !== "POST") return json(res, 405, { ok: false });
     const slack = /^\/slack\/api\/([A-Za-z.]+)$/.exec(path);
     if (slack) return slackCall(req, res, slack[1]!, raw);
     const telegram = /^\/telegram\/bot([^/]+)\/([A-Za-z]+)$/.exec(path);
-    if (telegram) return telegramCall(res, telegram[1]!, telegram[2]!, raw);
+    if (telegram) return telegramCall(res, telegram[1]!, telegram[2]!, raw, req.headers["content-type"]);
     if (path === "/hook") return hookCall(req, res, raw);
     json(res, 404, { ok: false, error: "no such path" });
   }
@@ -96,12 +135,18 @@ export async function startPlatforms(port = 0, options: PlatformsOptions = {}): 
     if (b.mode === "invalid_auth" || req.headers.authorization !== `Bearer ${secrets.slack}`)
       return json(res, 200, { ok: false, error: "invalid_auth" });
     if (b.mode === "ok_false") return json(res, 200, { ok: false, error: b.error ?? "channel_not_found" });
-    if (!/^application\/json/i.test(req.headers["content-type"] ?? ""))
-      return json(res, 200, { ok: false, error: "invalid_post_type" });
-    const body = JSON.parse(raw.toString("utf8")) as Body;
+    const isJson = /^application\/json/i.test(req.headers["content-type"] ?? "");
+    // Reading methods take forms alone, writing ones JSON.
+    if (isJson === FORM_ONLY.has(method)) return json(res, 200, { ok: false, error: "invalid_post_type" });
+    const body = (isJson ? JSON.parse(raw.toString("utf8")) : formOf(raw)) as Body;
     const answer =
-      method === "chat.postMessage" ? slackPost(body) : method === "chat.update" ? slackUpdate(body) : null;
+      method === "chat.postMessage"
+        ? slackPost(body)
+        : method === "chat.update"
+          ? slackUpdate(body)
+          : more.slack(method, body, ledger.slack);
     if (b.mode === "apply_then_hang") return;
+    if (b.mode === "apply_then_5xx") return json(res, 502, {});
     json(res, 200, answer ?? { ok: false, error: "unknown_method" });
   }
 
@@ -136,7 +181,13 @@ export async function startPlatforms(port = 0, options: PlatformsOptions = {}): 
     return { ok: true, channel: message.channel, ts: message.ts, text: body["text"] };
   }
 
-  async function telegramCall(res: ServerResponse, token: string, method: string, raw: Buffer): Promise<void> {
+  async function telegramCall(
+    res: ServerResponse,
+    token: string,
+    method: string,
+    raw: Buffer,
+    contentType?: string,
+  ): Promise<void> {
     const b = next("telegram", method);
     if (b.delay) await sleep(b.delay);
     if (b.mode === "hang") return;
@@ -151,9 +202,12 @@ export async function startPlatforms(port = 0, options: PlatformsOptions = {}): 
       return json(res, 401, telegramError(401, "Unauthorized"));
     if (b.mode === "ok_false")
       return json(res, 403, telegramError(403, b.error ?? "Forbidden: bot was blocked by the user"));
-    const body = JSON.parse(raw.toString("utf8")) as Body;
-    const answer = telegramApply(method, body);
+    const multipart = /^multipart\/form-data/i.test(contentType ?? "");
+    const answer = multipart
+      ? await more.telegramFile(method, raw, contentType!)
+      : telegramApply(method, JSON.parse(raw.toString("utf8")) as Body);
     if (b.mode === "apply_then_hang") return;
+    if (b.mode === "apply_then_5xx") return json(res, 502, telegramError(502, "Bad Gateway"));
     json(res, answer.ok ? 200 : (answer.error_code as number), answer);
   }
 
@@ -166,6 +220,8 @@ export async function startPlatforms(port = 0, options: PlatformsOptions = {}): 
       });
       return { ok: true, result: true };
     }
+    const other = more.telegram(method, body, ledger.telegram);
+    if (other) return other;
     if (method !== "sendMessage" && method !== "editMessageText") return telegramError(404, "Not Found");
     const wrong = telegramRefusal(body);
     if (wrong) return telegramError(400, `Bad Request: ${wrong}`);
@@ -173,6 +229,7 @@ export async function startPlatforms(port = 0, options: PlatformsOptions = {}): 
     const text = String(body["text"]).trim();
     if (method === "sendMessage") {
       const message_id = 100 + ++serial;
+      if (body["message_thread_id"] === 404) return telegramError(400, "Bad Request: message thread not found");
       const reply = body["reply_parameters"] as { message_id?: number } | undefined;
       const entities = (body["entities"] as unknown[]) ?? [];
       const reply_markup = body["reply_markup"] ?? null;
@@ -228,6 +285,7 @@ export async function startPlatforms(port = 0, options: PlatformsOptions = {}): 
 
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   const bound = (server.address() as AddressInfo).port;
+  base = `http://127.0.0.1:${bound}`;
   return {
     url: `http://127.0.0.1:${bound}`,
     port: bound,
@@ -250,7 +308,9 @@ function slackRefusal(body: Body): string | null {
   if (text === "" && blocks.length === 0) return "no_text";
   if (text.length > 40_000) return "msg_too_long";
   if (blocks.length > 50) return "invalid_blocks";
-  if (/<(?!\/)[@#!][^>]*>|<https?:[^>]*>/.test(JSON.stringify([text, blocks]))) return "stand_in_saw_live_markup";
+  // Notices quote outsiders, so they hold no live markup at all; nobody may call a whole channel.
+  const live = blocks.length > 0 ? /<(?!\/)[@#!][^>]*>|<https?:[^>]*>/ : /<![^>]*>/;
+  if (live.test(JSON.stringify([text, blocks]))) return "stand_in_saw_live_markup";
   const ids: string[] = [];
   for (const block of blocks) {
     const content = block["text"] as { text?: string } | undefined;

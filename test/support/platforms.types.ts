@@ -13,6 +13,8 @@ export type Mode =
   | "apply_then_hang"
   /** An HTML page with status 200, as a proxy in the way gives. */
   | "html"
+  /** Does the work, then answers 502. */
+  | "apply_then_5xx"
   | "redirect";
 
 export interface Behaviour {
@@ -21,6 +23,8 @@ export interface Behaviour {
   times?: number;
   error?: string;
   retry_after?: number;
+  /** Holds for calls of this method alone. */
+  method?: string;
   /** Milliseconds before each answer. */
   delay?: number;
 }
@@ -51,12 +55,29 @@ export interface HookCall {
   content_type: string | null;
   body: unknown;
 }
+/** A message of a platform whose texts the notices never use. Files are told by name, type and size. */
+export interface PostedMessage {
+  platform: Platform;
+  chat: string;
+  id: string;
+  body: Record<string, unknown>;
+  file: { name: string; type: string; size: number } | null;
+  edits: Record<string, unknown>[];
+  deleted: boolean;
+}
+
 export interface Ledger {
+  /** By ops of gateways: Discord, WhatsApp, SMS, and files of all. */
+  posted: PostedMessage[];
+  /** Methods that leave no message: typing, reactions, uploads, deletions, in order. */
+  acts: { platform: Platform; method: string; body: Record<string, unknown> }[];
   /** Every call, also refused ones, in order. Tokens are not kept. */
   calls: { platform: Platform; method: string; mode: Mode; at: number }[];
   slack: SlackMessage[];
   telegram: TelegramMessage[];
   telegram_answers: { callback_query_id: string; text: string | null; show_alert: boolean }[];
   webhook: HookCall[];
+  /** Requests to `/wake…`: what a sleeping gateway's wake URL was asked. */
+  wakes: { method: string; path: string; headers: string[]; body: string }[];
 }
-export type Platform = "slack" | "telegram" | "webhook";
+export type Platform = "slack" | "telegram" | "webhook" | "discord" | "whatsapp" | "sms";

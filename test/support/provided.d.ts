@@ -15,6 +15,8 @@ declare module "vitest" {
     mcpUrl: string;
     /** Base URL of the payment verifier's stand-in (test/support/payments.ts). */
     paymentsUrl: string;
+    /** Base URL of the identity provider's stand-in (test/support/issuer.ts). */
+    issuerUrl: string;
     /** The consumer Worker as one module, for the auxiliary Worker of the integration project. */
     consumerCode: string;
   }

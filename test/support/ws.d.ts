@@ -27,6 +27,6 @@ declare module "ws" {
 
   export class WebSocketServer extends EventEmitter {
     constructor(options: { server: import("node:http").Server; perMessageDeflate?: boolean });
-    on(event: "connection", listener: (ws: WebSocket) => void): this;
+    on(event: "connection", listener: (ws: WebSocket, request: import("node:http").IncomingMessage) => void): this;
   }
 }

@@ -37,7 +37,7 @@ describe("the registry", () => {
       "heartbeat snapshot heartbeat_probes cost_telemetry alert_notifier probe_wake mcp_consumption email_inbound_imap " +
       "promote_phrasebook promote_snapshot_expand promote_router_tuning promote_tool_trimming promote_probe_fix_envelopes " +
       "promote_email_intent slack_client purelymail_client reasoning_engine web mcp webhooks alert_wake " +
-      "rollup sweeper dead_man retention digest";
+      "rollup sweeper dead_man retention media digest";
     expect(registry.entries.map((e) => e.name).sort()).toEqual(names.split(" ").sort());
   });
 

@@ -221,7 +221,7 @@ describe("words", () => {
     };
     const said = verdict(
       { ...t, counts },
-      { open: 0, unacked: null, dead_letters: 0, last_fault: last, told: false },
+      { open: 0, unacked: null, dead_letters: 0, last_fault: last, told: false, connected: false },
       NOW,
     );
     expect(said.replaceAll("\u202f", " ")).toBe("All 3 OK. Last fault 3 d ago: checkout, 4 min.");

@@ -11,7 +11,9 @@ import {
 } from "../../operator";
 import { runtime } from "../kit";
 import { budgetPages } from "./pages/budget.pages";
+import { connectorPages } from "./pages/connector.pages";
 import { controlPages } from "./pages/control.pages";
+import { deliveryPages } from "./pages/delivery.pages";
 import { fixPages } from "./pages/fix.pages";
 import { incidentPages } from "./pages/incident.pages";
 import { maintenancePages } from "./pages/maintenance.pages";
@@ -117,6 +119,10 @@ const PAGES = [
   "/maintenance/*",
   "/switchboard/*",
   "/listeners",
+  "/platforms/*",
+  "/gateways/*",
+  "/deliveries/*",
+  "/dead-letters/*",
   "/budget",
   "/audit",
 ];
@@ -128,6 +134,8 @@ pageRoutes.route("/", fixPages);
 pageRoutes.route("/", maintenancePages);
 pageRoutes.route("/", controlPages);
 pageRoutes.route("/", budgetPages);
+pageRoutes.route("/", connectorPages);
+pageRoutes.route("/", deliveryPages);
 pageRoutes.route("/", relayPages);
 pageRoutes.route("/", trustPages);
 

@@ -43,7 +43,7 @@ const Card: FC<{ n: number; title: string; done: boolean; children: Child }> = (
 );
 
 /** The first minute (operator-experience §5): what to do when nothing is watched. Ticks come from data, so they survive. */
-export const FirstSteps: FC<{ told: boolean }> = ({ told }) => (
+export const FirstSteps: FC<{ told: boolean; connected: boolean }> = ({ told, connected }) => (
   <>
     <ul class="cards">
       <Card n={1} title="Watch something" done={false}>
@@ -59,8 +59,11 @@ export const FirstSteps: FC<{ told: boolean }> = ({ told }) => (
         </p>
         <Snippet id="told-slack" label="Slack" text={"REVEILLE_SLACK_BOT_TOKEN=xoxb-…\nREVEILLE_SLACK_CHANNEL=C0…"} />
       </Card>
-      <Card n={3} title="Connect a chat platform and a gateway" done={false}>
-        <p class="muted">This build has no connector yet. Slack and Telegram can carry notices and their buttons.</p>
+      <Card n={3} title="Connect a chat platform and a gateway" done={connected}>
+        <p>
+          See it without an account: <code>npm run send -- slack message</code>. Then <a href="/platforms">platforms</a>{" "}
+          says what to enter where, and <a href="/gateways">gateways</a> gives the lines for your gateway.
+        </p>
       </Card>
       <Card n={4} title="Connect an agent" done={false}>
         <p>

@@ -222,7 +222,7 @@ const Tiles: FC<{ facts: OverviewFacts; unread: number }> = ({ facts, unread }) 
     {
       n: facts.dead_letters,
       what: facts.dead_letters === 1 ? "dead letter" : "dead letters",
-      href: "/audit?q=seam:wake.dead",
+      href: "/dead-letters",
     },
     { n: unread, what: "unread", href: "/inbox" },
   ];
@@ -278,7 +278,7 @@ export const OverviewPage: FC<{ ctx: PageContext; data: OverviewData; unread: nu
       <Section ctx={ctx} part={targets}>
         {(t) =>
           t.total === 0 ? (
-            <FirstSteps told={known?.told ?? false} />
+            <FirstSteps told={known?.told ?? false} connected={known?.connected ?? false} />
           ) : (
             <>
               <Filters data={data} t={t} />

@@ -1,6 +1,4 @@
-import * as z from "zod";
-
-/** Direct messages of Slack's Events API, read to the few fields a question needs (chat-platforms §1.2). Pure. */
+import type { Inbound } from "../types";
 
 /** A message a person typed to the bot in its DM. Ids are texts: parsing a `ts` to a number would lose its end. */
 export interface DirectMessage {
@@ -14,56 +12,19 @@ export interface DirectMessage {
   text: string;
 }
 
-export type SlackMessage = { ok: true; message: DirectMessage } | { ok: false; why: string };
-
-const envelope = z.object({
-  type: z.literal("event_callback"),
-  team_id: z.string().regex(/^[TE][A-Z0-9]{2,30}$/),
-  event_id: z.string().min(1).max(100),
-  event: z.object({ type: z.string().max(100) }).loose(),
-});
-
-const ts = z.string().regex(/^\d{1,12}\.\d{1,10}$/);
-const typed = z.object({
-  channel: z.string().regex(/^D[A-Z0-9]{2,30}$/),
-  user: z.string().regex(/^[UW][A-Z0-9]{2,30}$/),
-  ts,
-  thread_ts: ts.optional(),
-  text: z.string(),
-});
-
-const no = (why: string): SlackMessage => ({ ok: false, why });
-
-/** Subtypes that are still something a person typed. */
-const TYPED = ["file_share", "me_message"];
-
-/** Reads an event; everything but a person's own, new message in a DM is refused with the reason. */
-export function readDirectMessage(value: unknown): SlackMessage {
-  const outer = envelope.safeParse(value);
-  if (!outer.success) return no("no event");
-  const { event, event_id, team_id } = outer.data;
-  if (event.type !== "message") return no("another event");
-  if (event["channel_type"] !== "im") return no("not a DM");
-  if (event["bot_id"] !== undefined || event["bot_profile"] !== undefined) return no("a bot");
-  const { subtype } = event as { subtype?: unknown };
-  if (subtype !== undefined && !TYPED.includes(String(subtype))) return no(`subtype ${String(subtype).slice(0, 40)}`);
-  if (event["edited"] !== undefined || event["hidden"] === true) return no("an edit");
-  const inner = typed.safeParse(event);
-  if (!inner.success) return no("another shape");
-  const { channel, user, ts, thread_ts, text } = inner.data;
-  const words = plainSlack(text);
-  if (words === "") return no("no text");
-  return { ok: true, message: { event_id, team: team_id, channel, user, ts, root: thread_ts ?? ts, text: words } };
-}
-
-/** What the person saw: `<url|label>`, `<#C1|name>` and mentions as words, entities decoded once. */
-export function plainSlack(text: string): string {
-  return text
-    .replace(/<@[UW][A-Z0-9]+(?:\|[^>]*)?>/g, "")
-    .replace(/<[#!]?([^>|]*)\|([^>]*)>/g, "$2")
-    .replace(/<[#!]?([^>]*)>/g, "$1")
-    .replaceAll("&lt;", "<")
-    .replaceAll("&gt;", ">")
-    .replaceAll("&amp;", "&")
-    .trim();
+/** What the built-in agent may answer: a person's own words in a Slack DM of two. Null for everything else. */
+export function directMessageOf(inbound: Inbound): DirectMessage | null {
+  const { source, message_id, prompt_response, text } = inbound.event;
+  if (inbound.platform !== "slack" || inbound.own || source.is_bot || source.one_to_one_verified !== true) return null;
+  // A press or a slash command has no message to answer to.
+  if (prompt_response || message_id === null || !source.user_id || !source.scope_id || text === "") return null;
+  return {
+    event_id: inbound.d1.slice(`slack:${inbound.app}:`.length),
+    team: source.scope_id,
+    channel: source.chat_id,
+    user: source.user_id,
+    ts: message_id,
+    root: source.thread_id ?? message_id,
+    text,
+  };
 }

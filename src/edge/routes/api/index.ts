@@ -1,19 +1,26 @@
 import { bodyLimit } from "hono/body-limit";
 import { ReveilleError } from "../../../kernel/errors";
 import { apiApp, operatorOnly } from "../../kit";
+import { accessRoutes } from "./access.route";
 import { agentSetupRoutes } from "./agent-setup.route";
 import { agentRoutes } from "./agents.route";
 import { askRoutes } from "./asks.route";
 import { autofixRoutes } from "./autofix.route";
 import { budgetRoutes } from "./budget.route";
+import { deliveryRoutes } from "./deliveries.route";
+import { gatewayRoutes } from "./gateways.route";
 import { incidentRoutes } from "./incidents.route";
 import { maintenanceRoutes } from "./maintenance.route";
+import { ownershipRoutes } from "./ownership.route";
+import { platformRoutes } from "./platforms.route";
 import { proposalRoutes } from "./proposals.route";
 import { recordRoutes } from "./records.route";
 import { sessionApiRoutes } from "./sessions.route";
 import { systemRoutes } from "./system.route";
 import { targetRoutes } from "./targets.route";
+import { tenantRoutes } from "./tenants.route";
 import { trustApiRoutes } from "./trust.route";
+import { vaultRoutes } from "./vault.route";
 
 /** Bodies of the operator API are small; a bigger one is a mistake. */
 const MAX_BODY = 64 * 1024;
@@ -58,6 +65,13 @@ apiRoutes.route("/", agentRoutes);
 apiRoutes.route("/", sessionApiRoutes);
 apiRoutes.route("/", askRoutes);
 apiRoutes.route("/", trustApiRoutes);
+apiRoutes.route("/", tenantRoutes);
+apiRoutes.route("/", accessRoutes);
+apiRoutes.route("/", gatewayRoutes);
+apiRoutes.route("/", deliveryRoutes);
+apiRoutes.route("/", ownershipRoutes);
+apiRoutes.route("/", platformRoutes);
+apiRoutes.route("/", vaultRoutes);
 // A mounted app has no not-found of its own; the pages would answer in HTML.
 apiRoutes.all("*", (c) =>
   c.json(

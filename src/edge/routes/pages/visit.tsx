@@ -3,7 +3,7 @@ import { bodyLimit } from "hono/body-limit";
 import { getCookie } from "hono/cookie";
 import type { Child } from "hono/jsx";
 import { switchboard } from "../../../../durable-objects/switchboard.do";
-import { DAY } from "../../../kernel/clock";
+import { DAY, SECOND } from "../../../kernel/clock";
 import { readVar } from "../../../kernel/config";
 import { sha256Hex } from "../../../kernel/crypto";
 import { describe, ReveilleError } from "../../../kernel/errors";
@@ -100,6 +100,9 @@ export async function openVisit(c: PageCtx): Promise<Visit | null> {
   return visit;
 }
 
+/** What these show is in objects, not in D1: a tag of D1's rows does not tell that it changed. */
+const OBJECT_PAGES = /^\/(?:platforms|gateways|deliveries|dead-letters)\b/;
+
 /** Only for the signed-in: others are sent to /login and come back afterwards. Answers an unchanged page with 304. */
 export const signedIn: MiddlewareHandler<PageEnv> = async (c, next) => {
   const visit = await openVisit(c);
@@ -111,7 +114,8 @@ export const signedIn: MiddlewareHandler<PageEnv> = async (c, next) => {
   }
   if (c.req.method === "GET" && !visit.flash) {
     const { ctx, session } = visit;
-    const seed = [session.slice(0, 16), ctx.zone, ctx.path, ...ASSETS.keys()].join("|");
+    const turn = OBJECT_PAGES.test(ctx.path) ? Math.floor(ctx.now / SECOND) : 0;
+    const seed = [session.slice(0, 16), ctx.zone, ctx.path, turn, ...ASSETS.keys()].join("|");
     visit.etag = await versionTag(c.env.DB, ctx.now, seed).catch(() => null);
     if (visit.etag !== null && c.req.header("if-none-match") === visit.etag)
       return c.body(null, 304, { etag: visit.etag });

@@ -1,0 +1,1 @@
+export { formatPromptToken, type PromptToken, parsePromptToken } from "../platform";
