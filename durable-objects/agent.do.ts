@@ -3,7 +3,18 @@ import { describe } from "../src/kernel/errors";
 import { runtimeOf } from "../src/kernel/runtime";
 import type { AgentShape, Claimable } from "../src/relay";
 import { type Claim, claimSignature, forgetExpired, LEDGER_SCHEMA } from "../src/session";
+import {
+  type Advance,
+  advanceProbe,
+  type ClaimAnswer,
+  type ClaimAsk,
+  type ClaimRecord,
+  claimProbe,
+  forgetProbes,
+  probeRecord,
+} from "../src/slo";
 import { agentLine } from "./agent-line.do";
+import { type TellAsk, type Told, tellOverRelay } from "./agent-tell";
 import type { ObjectEnv } from "./env";
 
 /** Where an agent can be reached now. */
@@ -107,5 +118,31 @@ export class Agent extends DurableObject<ObjectEnv> {
     if (current?.line !== line) return false;
     this.ctx.storage.kv.put<Current>("current", { ...current, line: "" });
     return true;
+  }
+
+  /** Hands a prompt to this agent as a client of the relay would: a hook's message (wake-slo §1.3). */
+  tell(ask: TellAsk): Promise<Told> {
+    return tellOverRelay(this.env, runtimeOf(this.env, "agent"), ask);
+  }
+
+  // The object `slo:{agent id}`: probes this agent answers (wake-slo §5). Its name is no address, so it has no lines.
+
+  /** Takes a probe for one run of the responder. */
+  claimProbe(ask: ClaimAsk): ClaimAnswer {
+    if (ask.now / 1000 - this.#forgotAt > FORGET_EVERY_S) {
+      forgetProbes(this.ctx.storage, ask.now);
+      this.#forgotAt = ask.now / 1000;
+    }
+    return claimProbe(this.ctx.storage, ask);
+  }
+
+  /** Writes a step of the run that holds the claim. False: it is another's by now. */
+  advanceProbe(step: Advance): boolean {
+    return advanceProbe(this.ctx.storage, step);
+  }
+
+  /** What is known of a probe sent to this agent: the claim is the evidence of L2 (wake-slo §6.1). */
+  probeRecord(messageId: string): ClaimRecord | null {
+    return probeRecord(this.ctx.storage, messageId);
   }
 }

@@ -40,6 +40,7 @@ export interface ObjectEnv {
   CLIENT_LINE: DurableObjectNamespace;
   /** Wrong or guessable secrets of one caller, by IP. */
   AUTH_LIMIT: RateLimit;
+  WORKSPACE: DurableObjectNamespace;
   /** Connections of one caller, by address and by IP. */
   SESSION_LIMIT: RateLimit;
   /** Tier two of trust, in the consumer: nothing else of reasoning is reachable from the edge. */

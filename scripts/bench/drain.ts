@@ -30,7 +30,8 @@ async function run(ctx: RunContext): Promise<RunResult> {
 
 async function fill(ctx: RunContext, stage: Stage, name: string, n: number): Promise<Home> {
   ctx.progress.update("fill", `${name}, ${n} events`);
-  const home = await stage.home(name);
+  // One in flight of each chat: whose events have an order, then.
+  const home = await stage.home(name, IN_FLIGHT);
   const lanes = hookLanes(name, stage.edge, PATH, IN_FLIGHT, home.who);
   await askAll(lanes, n);
   await lanes.close();
@@ -84,7 +85,7 @@ async function all(ctx: RunContext, stage: Stage): Promise<Measure[]> {
     ),
     m(
       "disorder",
-      "events after a younger one",
+      "events after a younger one of their chat",
       sum((d) => d.disorder),
       "",
       0,

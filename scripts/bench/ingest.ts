@@ -43,27 +43,33 @@ async function run(ctx: RunContext): Promise<RunResult> {
   };
 }
 
-async function lanesOf(stage: Stage): Promise<Lanes[]> {
+/** One chat whose events come one after the other, and several whose events come at once. */
+interface Contender {
+  one: Lanes;
+  many: Lanes;
+}
+
+async function contenders(stage: Stage): Promise<Contender[]> {
   const { who } = await stage.home("ingest");
-  return [
-    hookLanes("edge", stage.edge, PATH, IN_FLIGHT, who),
-    hookLanes("bare", stage.bare, "/", IN_FLIGHT, who),
-    hookLanes("fastify", stage.peer.http, "/webhooks/slack", IN_FLIGHT, who),
-  ];
+  const to = (name: string, url: string, path: string): Contender => ({
+    one: hookLanes(name, url, path, 1, who.slice(0, 1)),
+    many: hookLanes(name, url, path, IN_FLIGHT, who),
+  });
+  return [to("edge", stage.edge, PATH), to("bare", stage.bare, "/"), to("fastify", stage.peer.http, "/webhooks/slack")];
 }
 
 /** Each lane in turn, in another order every round. The first, unmeasured turn opens and compiles. */
-async function rounds(ctx: RunContext, what: string, lanes: Lanes[], n: number, pid: number): Promise<Series[]> {
+async function rounds(ctx: RunContext, what: string, all: Contender[], n: number, pid: number): Promise<Series[]> {
   const random = seeded(ctx.seed);
-  const series = lanes.map((): Series => ({ one: [], many: [] }));
-  for (const lane of lanes) await closedLoop(lane, IN_FLIGHT, 400);
+  const series = all.map((): Series => ({ one: [], many: [] }));
+  for (const { many } of all) await closedLoop(many, IN_FLIGHT, 400);
   for (let i = 0; i < n && !ctx.signal.aborted; i++) {
     ctx.progress.update(what, `round ${i + 1} of ${n}`);
-    const order = lanes.map((lane, k) => ({ lane, k, at: random() })).sort((a, b) => a.at - b.at);
-    for (const { lane, k } of order) series[k]!.one.push(await closedLoop(lane, 1, STRETCH));
-    for (const { lane, k } of order) {
+    const order = all.map((lanes, k) => ({ ...lanes, k, at: random() })).sort((a, b) => a.at - b.at);
+    for (const { one, k } of order) series[k]!.one.push(await closedLoop(one, 1, STRETCH));
+    for (const { many, k } of order) {
       const cpu = cpuMs(pid);
-      const load = await closedLoop(lane, IN_FLIGHT, STRETCH);
+      const load = await closedLoop(many, IN_FLIGHT, STRETCH);
       series[k]!.many.push({ ...load, cpu: ((cpuMs(pid) - cpu) * 1_000) / load.n });
     }
   }
@@ -86,13 +92,13 @@ const m = (
 ): Measure => ({ name: `ingest.${name}`, label, value, unit, goal, compare, beside });
 
 async function onDisk(ctx: RunContext, stage: Stage): Promise<Measure[]> {
-  const lanes = await lanesOf(stage);
-  const [edge, bare, fastify] = (await rounds(ctx, "on disk", lanes, ROUNDS, stage.rt.workerdPid)) as [
+  const all = await contenders(stage);
+  const [edge, bare, fastify] = (await rounds(ctx, "on disk", all, ROUNDS, stage.rt.workerdPid)) as [
     Series,
     Series,
     Series,
   ];
-  for (const lane of lanes) await lane.close();
+  for (const { one, many } of all) await Promise.all([one.close(), many.close()]);
   const rates = (key: keyof Series): string =>
     `bare ${n0(rate(bare[key]))}, fastify + SQLite ${n0(rate(fastify[key]))}`;
   return [
@@ -126,13 +132,13 @@ async function delivered(ctx: RunContext, stage: Stage): Promise<Measure> {
 
 /** Where a commit costs nothing the difference is all CPU. */
 async function inMemory(ctx: RunContext, stage: Stage): Promise<Measure[]> {
-  const lanes = await lanesOf(stage);
-  const [edge, bare, fastify] = (await rounds(ctx, "in memory", lanes, MEMORY_ROUNDS, stage.rt.workerdPid)) as [
+  const all = await contenders(stage);
+  const [edge, bare, fastify] = (await rounds(ctx, "in memory", all, MEMORY_ROUNDS, stage.rt.workerdPid)) as [
     Series,
     Series,
     Series,
   ];
-  for (const lane of lanes) await lane.close();
+  for (const { one, many } of all) await Promise.all([one.close(), many.close()]);
   const cpu = (s: Series): number => mid(s.many.map((l) => l.cpu!));
   return [
     m(

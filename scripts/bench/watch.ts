@@ -1,29 +1,29 @@
-import { loginLink } from "../lib/api";
-import type { LogEvent } from "../lib/log-event";
 import type { Measure } from "../lib/measure";
 import { cpuMs } from "../lib/processes";
 import type { RunContext, Runner, RunResult } from "../lib/runner";
 import { openSandbox, quantile, type Sandbox, type Service, seeded, sleep, startService } from "../lib/sandbox";
+import {
+  addTargets,
+  enter,
+  history,
+  minute,
+  nameOf,
+  nextMinute,
+  note,
+  nothingSeen,
+  type Seen,
+  TARGETS,
+} from "./watch/stage";
 
 /** 1,000 targets: what a healthy minute costs, whether a bad one fits into a minute, and how fast the overview is. */
 
-const TARGETS = 1_000;
 const HEALTHY = 5;
 const MIXED = 4;
 const MIXED_EVERY = 40_000;
 const VIEWS = 60;
-const MIN = 60_000;
-const DAY = 86_400_000;
-
-/** Shards and cycles as the Workers logged them, with D1's own count of rows written. */
-interface Seen {
-  cycles: { tick: number; rows: number; shards: number }[];
-  shards: { cycle_at: number; rows: number; at: number }[];
-  wakes: string[];
-}
 
 async function run(ctx: RunContext): Promise<RunResult> {
-  const seen: Seen = { cycles: [], shards: [], wakes: [] };
+  const seen = nothingSeen();
   const service = await startService();
   const box = await openSandbox({ onLog: (e) => note(seen, e) });
   try {
@@ -71,63 +71,6 @@ const m = (
   compare: Measure["compare"],
   beside: string | null = null,
 ): Measure => ({ name: `watch.${name}`, label, value, unit, goal, compare, beside });
-
-function note(seen: Seen, e: LogEvent): void {
-  if (e.event === "cycle.done")
-    seen.cycles.push({ tick: Number(e["tick"]), rows: Number(e["rows"]), shards: Number(e["shards"]) });
-  if (e.event === "shard.done")
-    seen.shards.push({ cycle_at: Number(e["cycle_at"]), rows: Number(e["rows"]), at: Date.now() });
-  if (e.event === "incident.opened") seen.wakes.push(String(e["target"]));
-}
-
-const nameOf = (i: number): string => `bench-${String(i).padStart(4, "0")}`;
-
-async function addTargets(box: Sandbox, service: Service): Promise<void> {
-  for (let i = 0; i < TARGETS; i += 20)
-    await Promise.all(
-      Array.from({ length: 20 }, (_, k) =>
-        box.api.call("POST", "/api/v1/targets", {
-          id: nameOf(i + k),
-          name: nameOf(i + k),
-          kind: "http",
-          every: "1m",
-          config: { url: `${service.url}/${nameOf(i + k)}` },
-        }),
-      ),
-    );
-}
-
-/** Ticks at a minute that never was before, and waits until every shard of it has reported. */
-async function minute(
-  box: Sandbox,
-  seen: Seen,
-  at: number,
-  limit = 59_000,
-): Promise<{ wall: number; rows: number; lost: number }> {
-  const began = Date.now();
-  const from = seen.cycles.length;
-  await box.rt.tick(at);
-  const cycle = seen.cycles[from];
-  if (!cycle) throw new Error("The cycle did not run; another one holds its lease.");
-  const mine = () => seen.shards.filter((s) => s.cycle_at === cycle.tick);
-  while (mine().length < cycle.shards && Date.now() - began < limit) await sleep(10);
-  const listeners = await box.rt.d1
-    .prepare("SELECT COUNT(*) AS n FROM listener_state WHERE last_run_at >= ?")
-    .bind(began)
-    .first<number>("n");
-  const last = Math.max(began, ...mine().map((s) => s.at));
-  return {
-    wall: last - began || Date.now() - began,
-    rows: cycle.rows + mine().reduce((n, s) => n + s.rows, 0) + (listeners ?? 0),
-    lost: cycle.shards - mine().length,
-  };
-}
-
-let next = 0;
-const nextMinute = (): number => {
-  next = Math.max(next + MIN, Math.ceil(Date.now() / MIN) * MIN);
-  return next;
-};
 
 async function healthyMinutes(
   ctx: RunContext,
@@ -190,44 +133,13 @@ async function mixedMinutes(
   };
 }
 
-/** Fourteen days of packs and their rollups, made inside SQLite from what the product itself wrote a moment ago. */
-async function history(box: Sandbox): Promise<void> {
-  const db = box.rt.d1;
-  await db
-    .prepare("UPDATE target SET created_at = created_at - ?")
-    .bind(15 * DAY)
-    .run();
-  const newest = await db.prepare("SELECT MAX(cycle_at) AS n FROM watch_pack").first<number>("n");
-  for (let day = 0; day < 14; day++)
-    await db
-      .prepare(
-        `WITH RECURSIVE step(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM step WHERE i < 1440)
-         INSERT OR IGNORE INTO watch_pack (slot, shard, cycle_at, n, data)
-         SELECT ((p.cycle_at / 60000) - (i + ?2)) % 20160, p.shard, p.cycle_at - (i + ?2) * 60000, p.n, p.data
-         FROM watch_pack p, step WHERE p.cycle_at = ?1`,
-      )
-      .bind(newest, day * 1440)
-      .run();
-  // The product counts the hours and days itself, a day's worth a run.
-  for (let i = 0; i < 40; i++) {
-    await db.prepare("DELETE FROM listener_state WHERE name = 'rollup'").run();
-    await box.rt.tick(nextMinute());
-    const left = await db.prepare("SELECT note FROM listener_state WHERE name = 'rollup'").first<string | null>("note");
-    const hours = await db.prepare("SELECT COUNT(*) AS n FROM watch_rollup WHERE grain = 'h'").first<number>("n");
-    if ((hours ?? 0) >= 14 * 24 - 3) return;
-    if (left === "never") return;
-  }
-}
-
 async function views(
   ctx: RunContext,
   box: Sandbox,
 ): Promise<{ p50: number; p95: number; bare: number; bytes: number }> {
   ctx.progress.update("history", "14 days");
   await history(box);
-  const link = await loginLink(box.api, box.rt.url);
-  const entered = await fetch(link, { redirect: "manual" });
-  const cookie = (entered.headers.get("set-cookie") ?? "").split(";")[0]!;
+  const cookie = await enter(box);
   const times: number[] = [];
   const bare: number[] = [];
   let bytes = 0;

@@ -38,7 +38,8 @@ export function audit(
   let explained = 0;
   for (const house of cast.houses) explained += auditHouse(house, posts, handled, fault);
   for (const post of sender.posts) {
-    if (post.acked && !handled.has(post)) fault("lost", `${post.token} was acked and never handled`);
+    if (post.acked && !handled.has(post))
+      fault("lost", `${post.token} was acked and never handled; it came ${cameTo(post)}`);
     if (post.forged && post.statuses.some((s) => s >= 200 && s < 300))
       fault("forged", `${post.token} (${post.forged}): ${post.statuses}`);
   }
@@ -46,7 +47,7 @@ export function audit(
   const ends = auditReplies(cast, ledger, fault);
 
   const plain = (name: string, label: string, value: number): Measure => ({
-    name: `connector.${name.replaceAll(" ", "_")}`,
+    name: `connector.${name.replace(/[^a-z0-9]+/g, "_")}`,
     label,
     value,
     unit: "",
@@ -70,6 +71,13 @@ export function audit(
     ...[...ends].map(([end, n]) => plain(`replies_${end}`, `replies: ${end}`, n)),
   ];
   return { faults, measures };
+}
+
+/** How often it was sent down a line, and whether its gateway took it without its ledger. */
+function cameTo({ chat, token }: Post): string {
+  const { wires, gateway } = chat.house;
+  const came = wires.filter((w) => w.came.includes(token)).length;
+  return `${came} times, and was taken ${gateway.handled.filter((h) => h.text === token).length} times`;
 }
 
 /** Returns how many repeats a lost ack explains. */

@@ -143,7 +143,8 @@ export class Sender {
 
 function telegram({ chat, n, token, forged }: Post, id: string) {
   const person = { id: Number(chat.user), is_bot: false, first_name: "Drill" };
-  const message_id = (forged ? 1_000_000 : 1_000) + n;
+  // In a chat of two both ends' messages are numbered in one row: a number the bot's replies get would be its own echo.
+  const message_id = (forged ? 2_000_000 : 1_000_000) + n;
   const message = { message_id, date: 1_790_000_000, chat: { id: Number(chat.chat), type: "private" }, from: person };
   const secret = SECRETS.telegram + (forged === "other secret" ? "x" : "");
   return {

@@ -1,16 +1,5 @@
-import { join } from "node:path";
-import { build, type Plugin } from "esbuild";
+import { build } from "esbuild";
 import { ROOT } from "./paths";
-
-/** `[alias]` of wrangler.toml: exactly this name, not what lies under it (`test/node/structure.test.ts` compares the two). */
-export const EDGE_ALIAS = { from: "zod", to: "src/kernel/zod.ts" };
-
-const edgeAlias: Plugin = {
-  name: "edge-alias",
-  setup: (b) => {
-    b.onResolve({ filter: new RegExp(`^${EDGE_ALIAS.from}$`) }, () => ({ path: join(ROOT, EDGE_ALIAS.to) }));
-  },
-};
 
 /**
  * Bundles a Worker the way wrangler does (same conditions, main fields and Text rules), into one ES module kept in memory.
@@ -31,7 +20,6 @@ export async function bundleWorker(entry: string): Promise<string> {
     loader: { ".txt": "text", ".html": "text", ".sql": "text", ".md": "text" },
     define: { "process.env.NODE_ENV": '"production"', "navigator.userAgent": '"Cloudflare-Workers"' },
     keepNames: true,
-    plugins: entry === "src/edge/index.ts" ? [edgeAlias] : [],
     logLevel: "silent",
   });
   return result.outputFiles[0]!.text;

@@ -47,7 +47,7 @@ export function exampleFile(variables: Variable[] = VARIABLES): string {
     return `# ${x.what} (${notes.join("; ")})\n# ${x.name}=${x.default}`;
   });
   return [
-    "# Every variable Reveille reads. `npm start` makes .dev.vars with the six secrets it needs;",
+    "# Every variable Reveille reads. `npm start` makes .dev.vars with the secrets it needs;",
     "# copy further lines from here, without the #. An empty value counts as unset; docs/configuration.md explains.",
     "",
     "# Credentials of your own targets: any name that starts with WATCH_ (edge; secret)",
@@ -58,6 +58,8 @@ export function exampleFile(variables: Variable[] = VARIABLES): string {
     "# TRUST_PARTNER_CODE=",
     "# Another app of a chat platform: the platform's variable with __APP behind it, as in the webhook's URL",
     "# REVEILLE_SLACK_BOT_TOKEN__SECOND=",
+    "# Keys of the agents that answer wake probes: WAKE_SLO_KEY__ and the agent's name (consumer; secret)",
+    "# WAKE_SLO_KEY__SOUTH=",
     "",
     blocks.join("\n\n"),
     "",

@@ -11,7 +11,7 @@ export interface Crons {
 
 /**
  * Does what Cloudflare's Cron Triggers do: the edge's handler on each full minute, the consumer's on each fifth, its
- * listeners a minute later. A run is not waited for (the Workers guard against overlap themselves); a run that fails is said.
+ * listeners a minute later, its prober each minute. A run is not waited for (the Workers guard against overlap themselves); a run that fails is said.
  */
 export function startCrons(
   runtime: LocalRuntime,
@@ -36,6 +36,7 @@ export function startCrons(
       consumerAt = at;
       runtime.consumerTick(at).catch(say);
     }
+    runtime.consumerProber(at).catch(say);
     if ((at / MINUTE) % CONSUMER_EVERY === 1) runtime.consumerTasks(at).catch(say);
     schedule();
   };

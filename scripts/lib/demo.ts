@@ -3,6 +3,7 @@ import { startPlatforms } from "../../test/support/platforms";
 import { startVendors } from "../../test/support/vendors";
 import { loginLink } from "./api";
 import { readArgs } from "./args";
+import { connector, SAMPLE_SLACK_TOKEN } from "./demo.connector";
 import {
   type Fix,
   type Incident,
@@ -18,8 +19,10 @@ import {
   target,
 } from "./demo.stage";
 import { talk } from "./demo.talk";
+import { ABOUT, PUBLIC_URL, wake } from "./demo.wake";
 import { EXIT } from "./exit";
-import { openSandbox } from "./sandbox";
+import { sampleVars } from "./sample";
+import { openSandbox, SANDBOX_VARS } from "./sandbox";
 import { clockText } from "./stream";
 import { makeTerm, seconds, shortId } from "./term";
 
@@ -27,7 +30,6 @@ import { makeTerm, seconds, shortId } from "./term";
 
 const RATE = 10;
 const MINUTE_WALL = 60_000 / RATE;
-const SLACK_TOKEN = "xoxb-demo-slack-token-0001";
 /** The machine that the local Fly service breaks (test/support/vendor-replies.ts). */
 const MACHINE = "148e21c9a45678";
 
@@ -244,7 +246,7 @@ async function timeline(s: Stage, id: string): Promise<void> {
 export async function main(): Promise<number> {
   const args = readArgs({
     command: "npm run demo --",
-    what: "Local services break; it is seen, told, explained, fixed with approval, and recovers. Then clients and agents talk. Nothing leaves this machine.",
+    what: "Local services break; it is seen, told, explained, fixed with approval, and recovers. Then clients and agents talk and wake each other. Nothing leaves this machine.",
     options: { keep: { type: "boolean", what: "stay up afterwards and print the operator link" } },
   });
   const term = makeTerm();
@@ -255,22 +257,27 @@ export async function main(): Promise<number> {
     `  Slack, the vendors and the model are local servers; the model's words are scripted; any client may talk (trust: open)`,
   );
   const vendors = await startVendors();
-  const platforms = await startPlatforms(0, { slackToken: SLACK_TOKEN });
-  const llm = await startLlm();
+  const platforms = await startPlatforms(0, { slackToken: SAMPLE_SLACK_TOKEN });
+  const llm = await startLlm(0, { about: ABOUT });
   llm.control({ otherwise: { mode: "good", text: EXPLANATION } });
   const box = await openSandbox({
     clockRate: RATE,
     vars: {
       WATCH_DEMO_TOKEN: "demo-vendor-token-0001",
-      REVEILLE_SLACK_BOT_TOKEN: SLACK_TOKEN,
+      REVEILLE_SLACK_BOT_TOKEN: SAMPLE_SLACK_TOKEN,
       REVEILLE_SLACK_SIGNING_SECRET: SIGNING_SECRET,
       REVEILLE_SLACK_OPERATOR_ID: "U0DEMO",
       REVEILLE_SLACK_API_URL: `${platforms.url}/slack/api`,
       REVEILLE_ANTHROPIC_API_KEY: "demo-model-key-000000001",
       REVEILLE_ANTHROPIC_BASE_URL: `${llm.url}/v1`,
+      ...sampleVars(SANDBOX_VARS["REVEILLE_OPERATOR_TOKEN"]!, platforms.url),
+      REVEILLE_VAULT_KEY: "5a".repeat(32),
+      REVEILLE_GATEWAY_KEY: "c3".repeat(32),
       REVEILLE_FLY_WRITE_TOKEN: "demo-fly-write-token-0001",
       REVEILLE_AGENT_SEED: "de".repeat(32),
       REVEILLE_TRUST_POLICY: "open",
+      REVEILLE_HOOK_KEY: "0d".repeat(32),
+      REVEILLE_PUBLIC_URL: PUBLIC_URL,
     },
   });
   const stop = new AbortController();
@@ -286,6 +293,8 @@ export async function main(): Promise<number> {
     const ids = await story(s);
     await ask(s);
     await talk(s);
+    await wake(s);
+    await connector(s);
     if (ids[0]) await timeline(s, ids[0]);
     term.out("");
     term.out(`${s.steps - s.missed} of ${s.steps} steps seen in ${seconds(Date.now() - began)}.`);

@@ -5,6 +5,7 @@ import { type Parsed, readArgs } from "./args";
 import { EXIT, Exit } from "./exit";
 import { ROOT } from "./paths";
 import { readPort } from "./port";
+import { SAMPLE_APP } from "./sample";
 import { makeTerm, type Style, type Term } from "./term";
 import { localVars, readVarsFile } from "./vars";
 
@@ -91,9 +92,10 @@ async function run(api: Api, term: Term, verb: Verb, args: Parsed): Promise<numb
     for (const p of wanted) show(p);
     return EXIT.ok;
   }
-  // Named or set in part: what nobody uses is not a fault.
+  // Named or set in part: what nobody uses is not a fault. The sample app's platform runs during `npm run send` alone.
+  const own = wanted.filter((p) => p.app !== SAMPLE_APP || app === SAMPLE_APP);
   const asked: { platform: string; app: string }[] =
-    platform && app ? [{ platform, app }] : wanted.filter((p) => platform || p.missing.length < 2);
+    platform && app ? [{ platform, app }] : own.filter((p) => platform || p.missing.length < 2);
   if (asked.length === 0) term.out(`No platform is set up yet.  Begin:  docs/platforms/`);
   let good = true;
   for (const p of asked) {

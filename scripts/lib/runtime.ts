@@ -22,6 +22,8 @@ export interface RuntimeOptions {
   beside?: WorkerOptions[];
   /** The edge's entry point in place of the shipped one, relative to the root; a bench that counts wraps it. */
   edgeEntry?: string;
+  /** The same for the consumer. */
+  consumerEntry?: string;
   /** Every JSON log line of the Workers. */
   onLog?: (event: LogEvent) => void;
   /** Every other line the runtime writes. */
@@ -47,6 +49,8 @@ export interface LocalRuntime {
   consumerTick(at?: number): Promise<void>;
   /** And for its second one, which runs its listeners. */
   consumerTasks(at?: number): Promise<void>;
+  /** The third: wake probes. It lasts as long as they do. */
+  consumerProber(at?: number): Promise<void>;
   /** Stops workerd; data stays. May be called twice. */
   stop(): Promise<void>;
 }
@@ -58,7 +62,9 @@ export interface LocalRuntime {
 export async function startRuntime(options: RuntimeOptions): Promise<LocalRuntime> {
   process.env["CLOUDFLARE_CF_FETCH_ENABLED"] = "false";
   // esbuild works in its own process while the two large packages load here.
-  const codes = Promise.all(WORKERS.map((w, i) => bundleWorker((i === 0 && options.edgeEntry) || w.entry)));
+  const codes = Promise.all(
+    WORKERS.map((w, i) => bundleWorker([options.edgeEntry, options.consumerEntry][i] ?? w.entry)),
+  );
   codes.catch(() => {});
   const { Miniflare, Log, LogLevel } = await import("miniflare");
   const configs = await Promise.all(WORKERS.map((w) => readWorkerConfig(w.config)));
@@ -121,6 +127,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<LocalRuntim
       tick: (at) => cron(0, at),
       consumerTick: (at) => cron(1, at),
       consumerTasks: (at) => cron(1, at, 1),
+      consumerProber: (at) => cron(1, at, 2),
       stop: () => (stopping ??= mf.dispose()),
     };
   } catch (error) {

@@ -3,7 +3,7 @@ import { SAMPLE_APP } from "../../src/kernel/config";
 import type { Vars } from "./vars";
 
 /**
- * The sample app: one more app on every platform, `demo` in webhook URLs, so that events can be tried without an account and
+ * The sample app: one more app on every platform, `sample` in webhook URLs, so that events can be tried without an account and
  * without touching a real app's credentials. Its secrets come from the operator token; its platform is a stand-in on this machine.
  */
 

@@ -2,7 +2,6 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Json, type ScriptedGateway, scriptedGateway } from "../../test/support/gateway";
 import { type Api, ApiError } from "./api";
-import { SAMPLE_APP } from "./sample";
 import { sleep } from "./sandbox";
 
 /** Whose a sample is: tenant, instance and the person's link; and the scripted gateway that answers it. */
@@ -76,23 +75,26 @@ export interface Answering {
   result: Promise<Json>;
 }
 
-/** Dials with the secret of before when it still opens the door, else with a new one. */
+/** `dataDir`: where its secret is kept from one run to the next; null: nowhere. Dials with the secret of before when it still opens the door, else with a new one. */
 export async function startGateway(
   api: Api,
   url: string,
-  dataDir: string,
+  dataDir: string | null,
   to: Home,
   bot: { platform: string; bot_id: string },
 ): Promise<Answering> {
-  const cache = join(dataDir, CACHE);
-  const kept = existsSync(cache) ? (JSON.parse(readFileSync(cache, "utf8")) as { id: string; secret: string }) : null;
+  const cache = dataDir === null ? null : join(dataDir, CACHE);
+  const kept =
+    cache !== null && existsSync(cache)
+      ? (JSON.parse(readFileSync(cache, "utf8")) as { id: string; secret: string })
+      : null;
   const known = (await gatewaysOf(api, to)).find((g) => g.id === kept?.id) ?? (await gatewaysOf(api, to))[0];
   let secret = known && known.id === kept?.id ? kept.secret : null;
   let id = known?.id ?? "";
   const take = (made: { gateway: Gateway; secret: string }): void => {
     secret = made.secret;
     id = made.gateway.id;
-    writeFileSync(cache, JSON.stringify({ id, secret }), { mode: 0o600 });
+    if (cache !== null) writeFileSync(cache, JSON.stringify({ id, secret }), { mode: 0o600 });
   };
   if (!known) take(await api.call("POST", "/api/v1/gateways", { ...to, name: "Scripted gateway", identities: [bot] }));
   else if (secret === null) take(await api.call("POST", `/api/v1/gateways/${encodeURIComponent(id)}/rotate`, {}));
@@ -168,5 +170,3 @@ async function dial(
   await gateway.connect();
   return { gateway, id, reply, result };
 }
-
-export { SAMPLE_APP };

@@ -60,7 +60,7 @@ export async function main(): Promise<number> {
     // The runtime prints a stack for every refused connection of a look; the look itself says it better.
     onText: (line) => {
       if (
-        !/^(uncaught exception|stack:|workerd\/|\S*exception =)|jsg\.Error: (internal error|Network connection lost)/.test(
+        !/^(uncaught exception|stack:|workerd\/|\S*exception =|e = kj\/)|jsg\.Error: (internal error|Network connection lost)/.test(
           line,
         )
       )
@@ -134,6 +134,7 @@ const NEEDED = [
   "REVEILLE_AGENT_SEED",
   "REVEILLE_VAULT_KEY",
   "REVEILLE_GATEWAY_KEY",
+  "REVEILLE_HOOK_KEY",
 ];
 
 /** Settings that can't be used as they are, and names nobody knows: said, not fatal (the pages say it too). */

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { type Holder, VARIABLES, variableOfApp } from "../../src/kernel/config";
+import { sloKeyName } from "../../src/kernel/config.slo";
 
 export type Vars = Record<string, string>;
 
@@ -13,6 +14,8 @@ const GENERATED = [
   "REVEILLE_AGENT_SEED",
   "REVEILLE_VAULT_KEY",
   "REVEILLE_GATEWAY_KEY",
+  "REVEILLE_HOOK_KEY",
+  "REVEILLE_HOOK_TOKEN",
 ];
 
 /**
@@ -59,7 +62,7 @@ export function splitVars(vars: Vars): { edge: Vars; consumer: Vars; unknown: st
   const unknown: string[] = [];
   for (const [name, value] of Object.entries(vars)) {
     const own = name.startsWith("WATCH_") || name.startsWith("TRUST_");
-    const credential = name.startsWith("WATCH_MCP_") ? "consumer" : own ? "edge" : null;
+    const credential = name.startsWith("WATCH_MCP_") || sloKeyName(name) ? "consumer" : own ? "edge" : null;
     const holder = holders.get(name) ?? variableOfApp(name)?.holder ?? credential;
     if (holder === null) unknown.push(name);
     if (holder === "edge" || holder === "both") edge[name] = value;

@@ -52,6 +52,10 @@ export const SEAMS = [
   "link.used",
   "egress.declined",
   "platform.refused",
+  "hook.changed",
+  "hook.skipped",
+  "messaging.changed",
+  "slo.changed",
 ] as const;
 export type Seam = (typeof SEAMS)[number];
 

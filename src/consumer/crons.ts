@@ -4,3 +4,5 @@
  */
 export const REPORT_CRON = "*/5 * * * *";
 export const TASKS_CRON = "1-59/5 * * * *";
+/** The prober's minute; it writes nothing while no direction is due. */
+export const PROBER_CRON = "* * * * *";

@@ -1,12 +1,16 @@
+import { sloClaims } from "../../durable-objects/slo-claims.stub";
 import { auditStatement } from "../audit";
+import { endProbe } from "../hooks";
 import { describe } from "../kernel/errors";
 import { newId } from "../kernel/ids";
+import type { Runtime } from "../kernel/runtime";
 import { processWake, type WakeDeps } from "../notify";
 import type { ConsumerEnv } from "./env";
 import { abandonAsk } from "./run-ask";
 import { abandonInvestigation } from "./run-investigation";
 import { abandonSessionRun } from "./run-session";
 import { runMessage } from "./runs.consumer";
+import { fallThrough, sloMessage } from "./slo.consumer";
 import { wakeDeps, wakeMessage } from "./wake.consumer";
 
 /**
@@ -16,7 +20,7 @@ import { wakeDeps, wakeMessage } from "./wake.consumer";
 export async function consumeDead(
   batch: MessageBatch<unknown>,
   env: ConsumerEnv,
-  kind: "wake" | "probe" | "run",
+  kind: "wake" | "probe" | "run" | "slo",
 ): Promise<void> {
   const deps = await wakeDeps(env);
   const { clock, log, redact } = deps.runtime;
@@ -49,14 +53,19 @@ export async function consumeDead(
 async function lastWord(
   deps: WakeDeps,
   env: ConsumerEnv,
-  kind: "wake" | "probe" | "run",
+  kind: "wake" | "probe" | "run" | "slo",
   body: unknown,
 ): Promise<{ ref: string | null; wake_id: string | null; reason: string }> {
   if (kind === "probe") return { ref: null, wake_id: null, reason: "A shard of the watch cycle failed every try." };
   if (kind === "run") return lastRun(env, body);
+  if (kind === "slo") return lastProbe(env, deps.runtime, body);
   const wake = wakeMessage.safeParse(body);
   if (!wake.success) return { ref: null, wake_id: null, reason: "The message is not a wake." };
   const ref = wake.data.wake_id;
+  if (wake.data.kind === "message") {
+    const reason = "The queue gave the message's wake up; its row stands, and the sweeper goes on.";
+    return { ref, wake_id: ref, reason };
+  }
   const told = await tryOnce(deps, ref);
   const last = await deps.db.prepare("SELECT stage FROM wake WHERE wake_id = ?").bind(ref).first<{ stage: string }>();
   const reason = told
@@ -65,6 +74,33 @@ async function lastWord(
       ? "The wake failed every try and is dead; its notice is in the inbox alone."
       : "The wake failed every try and its notice is not delivered; the sweeper goes on.";
   return { ref, wake_id: ref, reason };
+}
+
+/**
+ * A probe that could not be answered is still a message: it goes the normal way, unless it was answered after all. The claim
+ * keeps any other copy of it from being answered as well. @throws while another run holds it: the letter waits.
+ */
+async function lastProbe(
+  env: ConsumerEnv,
+  { clock }: Runtime,
+  body: unknown,
+): Promise<{ ref: string | null; wake_id: string | null; reason: string }> {
+  const parsed = sloMessage.safeParse(body);
+  if (!parsed.success) return { ref: null, wake_id: null, reason: "The message is no wake probe." };
+  const probe = parsed.data;
+  const { message_id, received_at } = probe;
+  const claims = sloClaims(env.AGENT, probe.agent_id);
+  const token = crypto.randomUUID();
+  const mine = await claims.claimProbe({ message_id, token, endpoint: "", received_at, now: clock.wall() });
+  if (mine.state === "busy") throw new Error(`probe ${message_id} is being answered`);
+  let reason = "The probe was not answered in any try; it went on as an ordinary message.";
+  if (mine.state === "over") reason = `The probe's message failed every try; the probe itself ended: ${mine.ended}.`;
+  else {
+    await fallThrough(env, probe, clock.now());
+    await claims.advanceProbe({ message_id, token, to: "fell_through", status: null, now: clock.wall() });
+  }
+  await (await endProbe(env.DB, probe)).run();
+  return { ref: message_id, wake_id: null, reason };
 }
 
 async function lastRun(

@@ -9,6 +9,10 @@ export interface ConsumerEnv {
   SWITCHBOARD: DurableObjectNamespace;
   BUDGET: DurableObjectNamespace;
   SESSION: DurableObjectNamespace;
+  AGENT: DurableObjectNamespace;
+  WORKSPACE: DurableObjectNamespace;
+  /** Instances of Hermes gateways. */
+  GATEWAY: DurableObjectNamespace;
   RUNS_QUEUE: Queue<RunMessage>;
   EMAIL?: SendEmail;
   /** Workers AI; only the deployed Worker has it ([env.production]). */

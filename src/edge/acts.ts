@@ -3,6 +3,7 @@ import { gatewayObject } from "../../durable-objects/gateway.stub";
 import { switchboard } from "../../durable-objects/switchboard.do";
 import { type TargetView, targetObject } from "../../durable-objects/target.do";
 import { auditStatement } from "../audit";
+import type { SloMessage } from "../hooks";
 import { MINUTE } from "../kernel/clock";
 import { badRequest, notFound, ReveilleError, unwrap } from "../kernel/errors";
 import { checkHost, checkUrl } from "../kernel/net-guard";
@@ -277,12 +278,15 @@ export async function replayDeadLetter(env: EdgeEnv, runtime: Runtime, id: strin
   await note(env, runtime, by, { change: "dead letter replayed", dead_letter: id });
 }
 
+const wakeKind = (payload: string): unknown => (JSON.parse(payload) as { kind?: unknown } | null)?.kind;
+
 async function resend(
   env: EdgeEnv,
   now: number,
   row: { kind: string; ref: string | null; payload: string },
 ): Promise<void> {
-  if (row.kind === "wake" && row.ref) {
+  const ofHook = row.kind === "message" || (row.kind === "wake" && wakeKind(row.payload) === "message");
+  if (row.kind === "wake" && row.ref && !ofHook) {
     await env.DB.batch([
       // What nobody was told is still to be told: a settled notice would count as told.
       env.DB.prepare(
@@ -313,5 +317,15 @@ async function resend(
   } else if (row.kind === "run") {
     // Ids only; what they name decides whether anything is left to do.
     await env.RUNS_QUEUE.send(JSON.parse(row.payload) as RunMessage);
+  } else if (ofHook && row.ref) {
+    await env.DB.prepare(
+      `UPDATE message_wake SET state = 'new', attempts = 0, next_at = ?, received_at = ?, lease_until = NULL, claimed_by = NULL
+       WHERE wake_id = ? AND state = 'dead'`,
+    )
+      .bind(now + MINUTE, now, row.ref)
+      .run();
+    await env.WAKE_QUEUE.send({ wake_id: row.ref, kind: "message" });
+  } else if (row.kind === "slo") {
+    await env.SLO_QUEUE.send(JSON.parse(row.payload) as SloMessage);
   }
 }

@@ -3,9 +3,11 @@ import { AgentLine } from "../../durable-objects/agent-line.do";
 import { Budget } from "../../durable-objects/budget.do";
 import { ClientLine } from "../../durable-objects/client-line.do";
 import { Gateway } from "../../durable-objects/gateway.do";
+import { HookGate } from "../../durable-objects/hook-gate.do";
 import { Session } from "../../durable-objects/session.do";
 import { Switchboard } from "../../durable-objects/switchboard.do";
 import { Target } from "../../durable-objects/target.do";
+import { Workspace } from "../../durable-objects/workspace.do";
 import { runtimeOf } from "../kernel/runtime";
 import { app } from "./app";
 import type { EdgeEnv } from "./env";
@@ -18,4 +20,4 @@ export default {
   queue: (batch, env) => consumeShards(batch, env, runtimeOf(env, "edge")),
 } satisfies ExportedHandler<EdgeEnv>;
 
-export { Agent, AgentLine, Budget, ClientLine, Gateway, Session, Switchboard, Target };
+export { Agent, AgentLine, Budget, ClientLine, Gateway, HookGate, Session, Switchboard, Target, Workspace };

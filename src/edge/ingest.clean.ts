@@ -20,9 +20,27 @@ function ownSecrets(rt: Runtime): Redactor {
   return made;
 }
 
+const stripped = new Map<string, Redactor>();
+const MAX_STRIPPED = 32;
+
+/**
+ * Of what was stripped. A message of an app has the same each time (Slack's old token), and its forms cost more than all the rest of the
+ * look: they are kept. A reading with a credential has its own, and that is not kept.
+ */
+function strippedSecrets({ secrets, events }: Reading): Redactor {
+  if (events.some((e) => e.capabilities.length > 0)) return makeRedactor(secrets, true);
+  const key = JSON.stringify(secrets);
+  const found = stripped.get(key);
+  if (found) return found;
+  const made = makeRedactor(secrets, true);
+  if (stripped.size >= MAX_STRIPPED) stripped.clear();
+  stripped.set(key, made);
+  return made;
+}
+
 /** The event without a trace of a secret. Capabilities stay: they go to the vault, not with the event. */
 export function cleaned(rt: Runtime, reading: Reading, inbound: Inbound): Inbound {
-  const redactors = [ownSecrets(rt), ...(reading.secrets.length > 0 ? [makeRedactor(reading.secrets, true)] : [])];
+  const redactors = [ownSecrets(rt), ...(reading.secrets.length > 0 ? [strippedSecrets(reading)] : [])];
   const clean = (text: string): string => {
     const shaped = reading.shapes.reduce((out, shape) => out.replace(shape, "<REDACTED>"), text);
     return redactors.reduce((out, r) => r.text(out), shaped);

@@ -7,13 +7,16 @@ const LIFE_MS = 60_000;
 const MAX_ENTRIES = 500;
 
 interface Entry {
-  identity: Promise<BotIdentity | null>;
+  identity: BotIdentity | null;
   until: number;
 }
 const caches = new WeakMap<D1Database, Map<string, Entry>>();
 
-/** `wall`: ms of real time. @throws what D1 throws: without it an echo of ours could pass as a person's words. */
-export function botIdentity(
+/**
+ * `wall`: ms of real time. Only what was read is shared, never a read under way: it would end with the request that began it. @throws
+ * what D1 throws: without it an echo of ours could pass as a person's words.
+ */
+export async function botIdentity(
   db: D1Database,
   platform: PlatformName,
   app: string,
@@ -24,11 +27,10 @@ export function botIdentity(
   const key = `${platform}:${app}`;
   const found = cache.get(key);
   if (found && found.until > wall) return found.identity;
+  const identity = await load(db, platform, app);
   if (cache.size >= MAX_ENTRIES) cache.clear();
-  const entry = { identity: load(db, platform, app), until: wall + LIFE_MS };
-  cache.set(key, entry);
-  entry.identity.catch(() => cache.delete(key));
-  return entry.identity;
+  cache.set(key, { identity, until: wall + LIFE_MS });
+  return identity;
 }
 
 /** After a set-up check in this isolate. */

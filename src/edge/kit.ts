@@ -1,12 +1,13 @@
-import { createRoute, OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
 import { HTTPException } from "hono/http-exception";
+import * as z from "zod";
 import { readVar } from "../kernel/config";
 import { sameSecret } from "../kernel/crypto";
 import { describe, ReveilleError } from "../kernel/errors";
 import { type Runtime, runtimeOf } from "../kernel/runtime";
 import { schemaError } from "../watch";
 import type { EdgeEnv } from "./env";
+import { OpenAPIHono, type RouteConfig } from "./openapi";
 
 /** What every route of the edge shares: the environment's type, errors as bodies, operator authentication, list shapes. */
 export interface AppEnv {
@@ -55,8 +56,8 @@ export function onError(error: Error, c: Context<AppEnv>): Response {
 /** An OpenAPI app whose schema errors read like all other errors. */
 export function apiApp(): OpenAPIHono<AppEnv> {
   const app = new OpenAPIHono<AppEnv>({
-    defaultHook: (result) => {
-      if (!result.success) throw schemaError(result.error, "request", "data" in result ? result.data : undefined);
+    defaultHook: ({ error, data }) => {
+      throw schemaError(error, "request", data);
     },
   });
   app.onError(onError);
@@ -106,7 +107,7 @@ export const errorSchema = z
       hint: z.string().optional(),
     }),
   })
-  .openapi("Error");
+  .meta({ id: "Error" });
 
 const problem = (description: string) => ({ description, content: { "application/json": { schema: errorSchema } } });
 
@@ -151,5 +152,5 @@ export function operatorRoute<
     [status ?? 200]: { description: summary, content: { "application/json": { schema: response } } },
     ...errors,
   } as { [K in Status]: Json<T> } & typeof errors;
-  return createRoute({ method, path, summary, security: [{ operator: [] }], request, responses });
+  return { method, path, summary, security: [{ operator: [] }], request, responses };
 }

@@ -1,13 +1,15 @@
 import { switchboard } from "../../durable-objects/switchboard.do";
 import { targetObject } from "../../durable-objects/target.do";
 import { expirePrompts, registerManifests, sweepMedia } from "../gateway";
-import { MINUTE } from "../kernel/clock";
+import { forgetMessages, forgetWakes, sweepMessages, sweepProbes } from "../hooks";
+import { DAY, MINUTE } from "../kernel/clock";
 import { readVar } from "../kernel/config";
 import { describe } from "../kernel/errors";
 import { checkUrl } from "../kernel/net-guard";
 import type { Runtime } from "../kernel/runtime";
 import { type Body, countFailures, health, LISTENERS, readListenerStates, runDue } from "../listeners";
 import { expireAgents } from "../relay";
+import { expireSlo, readDirections, sloFacts } from "../slo";
 import { expireTrust } from "../trust";
 import {
   type CycleDeps,
@@ -29,7 +31,11 @@ import { judgeBudget, settleLeftovers } from "./budget";
 import type { EdgeEnv } from "./env";
 import { sweepFixes } from "./fix";
 import { expireCounts, flushCounts } from "./ingest.count";
+import { sendProbes } from "./probes";
 import { tidyGateways } from "./tidy";
+
+/** Messages of hooks that were delivered or died are kept as long as looks are. */
+const KEEP_WAKES = 14 * DAY;
 
 /** The bodies of the edge's periodic listeners and the minute tick that runs them. */
 
@@ -95,7 +101,13 @@ function bodies(env: EdgeEnv, runtime: Runtime): Record<string, Body> {
       });
       const asks = await sweepAsks(env, runtime);
       const fixes = await sweepFixes(env, runtime);
-      return sent + asks + fixes > 0 ? `${sent} wakes, ${asks} questions, ${fixes} fixes sent again` : null;
+      const messages = await sweepMessages(env.DB, now, async (ids) => {
+        await env.WAKE_QUEUE.sendBatch(ids.map((wake_id) => ({ body: { wake_id, kind: "message" } })));
+      });
+      const probes = await sweepProbes(env.DB, now, (found) => sendProbes(env, found));
+      return sent + asks + fixes + messages + probes > 0
+        ? `${sent} wakes, ${messages} messages, ${probes} probes, ${asks} questions, ${fixes} fixes sent again`
+        : null;
     },
     snapshot: () => precompute(env, runtime),
     cost_telemetry: () => settleLeftovers(env, now),
@@ -109,6 +121,9 @@ function bodies(env: EdgeEnv, runtime: Runtime): Record<string, Body> {
       await expireCounts(env.DB, now);
       await expirePrompts(env.DB, now);
       await tidyGateways(env, runtime);
+      await forgetMessages(env.DB, now);
+      await forgetWakes(env.DB, now - KEEP_WAKES);
+      await expireSlo(env.DB, now);
       return expireHistory(env.DB, now);
     },
     digest: () => sendDigest(env, runtime),
@@ -136,6 +151,7 @@ async function judgeRules(env: EdgeEnv, runtime: Runtime): Promise<string> {
     now,
     paused: switches.unreadable ? null : switches.paused,
     budget_share: await judgeBudget(env, runtime, states),
+    slo: await sloFacts(env.DB, await readDirections(env.DB), now),
     ...(back ? { alarm_at: null } : {}),
     listeners_down: back ? [] : whole.down.filter((name) => !OWN_RULE.includes(name)),
   };

@@ -15,7 +15,7 @@ export const MISS_LIFE_MS = 1_000;
 const MAX_ENTRIES = 2_000;
 
 interface Entry {
-  value: Promise<unknown>;
+  value: unknown;
   until: number;
 }
 interface Cache {
@@ -64,10 +64,11 @@ export function askOf(inbound: Inbound): FactsAsk {
 }
 
 /**
- * What `load` tells, from the cache while it is believed. Callers at once share one read. `miss`: it told of nobody.
- * `wall`: ms of real time. @throws what `load` throws; a failed read is not kept.
+ * What `load` tells, from the cache while it is believed. Only what was read is shared, never a read under way: that belongs to one
+ * request, and with its end (a platform that hangs up) whoever shared it would wait for ever. `miss`: it told of nobody. `wall`: ms
+ * of real time. @throws what `load` throws; a failed read is not kept.
  */
-export function believed<T>(
+export async function believed<T>(
   db: D1Database,
   key: string,
   wall: number,
@@ -76,17 +77,10 @@ export function believed<T>(
 ): Promise<T> {
   const { entries } = cacheOf(db);
   const found = entries.get(key);
-  if (found && found.until > wall) return found.value as Promise<T>;
+  if (found && found.until > wall) return found.value as T;
+  const value = await load();
   if (entries.size >= MAX_ENTRIES) entries.clear();
-  const value = load();
-  const entry: Entry = { value, until: wall + FACTS_LIFE_MS };
-  entries.set(key, entry);
-  value.then(
-    (v) => {
-      if (miss(v)) entry.until = wall + MISS_LIFE_MS;
-    },
-    () => entries.delete(key),
-  );
+  entries.set(key, { value, until: wall + (miss(value) ? MISS_LIFE_MS : FACTS_LIFE_MS) });
   return value;
 }
 

@@ -1,4 +1,5 @@
 import { CONNECTOR_VARIABLES } from "./config.connector";
+import { SLO_VARIABLES, sloKeyName } from "./config.slo";
 import { type Holder, type Variable, v } from "./config.variable";
 import { type AllowEntry, parseAllowList } from "./net-guard";
 
@@ -251,6 +252,7 @@ export const VARIABLES: Variable[] = [
     },
   ),
   ...CONNECTOR_VARIABLES,
+  ...SLO_VARIABLES,
   v("REVEILLE_CLOCK_RATE", "both", "Speed of the clock; only demo, drills and tests set it", { default: "1" }),
   ...VENDOR_CREDENTIALS,
   v("REVEILLE_SEED_FILE", "start", "Targets to create at start (YAML or JSON)", { default: "targets.yaml" }),
@@ -282,7 +284,7 @@ export function readVar(env: Env, name: string): string {
 const APP_SUFFIX = /__[A-Z0-9_]+$/;
 
 /** The app of samples that `npm start` adds on every platform (scripts/lib/sample.ts). No deployed edge has it. */
-export const SAMPLE_APP = "demo";
+export const SAMPLE_APP = "sample";
 
 /** The variable that `NAME__APP` belongs to, or null: only those of platforms may have another app's value. */
 export function variableOfApp(name: string): Variable | null {
@@ -328,7 +330,7 @@ export function readCredential(env: Env, name: string): string | null {
 export function secretValues(env: Env): string[] {
   const names = VARIABLES.filter((x) => x.secret).flatMap((x) => [x.name, ...x.aliases]);
   const watch = Object.keys(env).filter(
-    (k) => k.startsWith("WATCH_") || k.startsWith("TRUST_") || variableOfApp(k)?.secret,
+    (k) => k.startsWith("WATCH_") || k.startsWith("TRUST_") || variableOfApp(k)?.secret || sloKeyName(k),
   );
   return [...names, ...watch].flatMap((n) => (typeof env[n] === "string" ? [env[n] as string] : []));
 }
@@ -353,6 +355,9 @@ export interface Config {
   sessionResultTtlMs: number;
   /** Events that may wait for one gateway instance. */
   deliveryRows: number;
+  /** Wake hook requests admitted in any 60 s: all together, and of one address. */
+  hookRate: number;
+  hookSourceRate: number;
 }
 
 /** Reads the configuration; problems are listed, and the default stands in for each so that pages still work. */
@@ -395,7 +400,10 @@ export function readConfig(env: Env): { config: Config; problems: ConfigProblem[
       name: "REVEILLE_AGENT_SEED",
       message: `REVEILLE_AGENT_SEED is no Ed25519 seed: it has ${seed.length} characters, and must have 64 hex digits.`,
     });
-  for (const name of ["REVEILLE_VAULT_KEY", "REVEILLE_GATEWAY_KEY"].flatMap((n) => [n, `${n}_OLD`])) {
+  for (const name of ["REVEILLE_VAULT_KEY", "REVEILLE_GATEWAY_KEY", "REVEILLE_HOOK_KEY"].flatMap((n) => [
+    n,
+    `${n}_OLD`,
+  ])) {
     const key = readVar(env, name);
     if (key !== "" && !/^[0-9a-fA-F]{64}$/.test(key))
       problems.push({
@@ -426,6 +434,8 @@ export function readConfig(env: Env): { config: Config; problems: ConfigProblem[
     investigationDailyUsd: num("REVEILLE_INVESTIGATION_DAILY_USD", 0, 1_000_000, 0),
     sessionResultTtlMs: num("REVEILLE_SESSION_RESULT_TTL_S", 1, 30 * 86_400) * 1000,
     deliveryRows: num("REVEILLE_DELIVERY_ROWS", 1, 1_000_000),
+    hookRate: num("REVEILLE_HOOK_RATE", 1, 1_000_000),
+    hookSourceRate: num("REVEILLE_HOOK_SOURCE_RATE", 1, 1_000_000),
   };
   return { config, problems };
 }

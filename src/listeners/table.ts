@@ -34,7 +34,7 @@ const promote = (nth: number) => ({
 export const LISTENERS: Listener[] = [
   row("heartbeat", "The minute tick that everything periodic hangs on", { every: MINUTE }),
   row("web", "Operator pages and API", { fatal: true }),
-  row("mcp", "Tools for agents at /mcp", { fatal: true, installed: false }),
+  row("mcp", "Tools for agents at /mcp", { fatal: true }),
   row("webhooks", "Signed webhooks of the chat platforms", { fatal: true }),
   row("mcp_consumption", "Health of the MCP servers we use", { every: 5 * MINUTE, phase: MINUTE, home: "consumer" }),
   row("heartbeat_probes", "Looks at every due target", { every: MINUTE }),
@@ -66,6 +66,7 @@ export const LISTENERS: Listener[] = [
   row("rollup", "Counts finished hours and days of the history", { every: 5 * MINUTE, phase: 2 * MINUTE }),
   row("sweeper", "Sends wakes again that were lost on the way", { every: MINUTE }),
   row("dead_man", "The alarm that watches the cron", { every: 2 * MINUTE }),
+  row("slo_prober", "Probes whether agents wake, in both directions", { home: "consumer" }),
   row("retention", "Deletes looks older than 14 days", { every: DAY, phase: 3 * HOUR + 8 * MINUTE }),
   row("media", "Deletes re-hosted files whose hour is over", { every: HOUR, phase: 15 * MINUTE }),
   row("digest", "The daily digest of what was not urgent", { every: DAY, phase: 8 * HOUR }),

@@ -16,6 +16,7 @@ export type NoticeEvent =
   | "summary"
   | "digest"
   | "budget"
+  | "undelivered"
   | "test"
   | "explained"
   | "approval"

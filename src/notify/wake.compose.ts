@@ -5,6 +5,7 @@ import { createActions } from "./actions";
 import { budgetPayload, composeBudget } from "./budget-notice";
 import type { IncidentEvent } from "./facts";
 import { BURST_WINDOW } from "./gate";
+import { composeUndelivered, undeliveredPayload } from "./message-notice";
 import { composeBlind, composeDigest, composeIncident, composeSummary } from "./notice";
 import { readFacts } from "./notice.store";
 import type { Notice, NoticeEvent } from "./types";
@@ -51,6 +52,8 @@ export async function compose(deps: WakeDeps, wake: WakeWork, push: boolean): Pr
   }
   if (wake.event === "blind") return composeBlindWake(deps, wake, frame);
   if (wake.event === "budget") return composeBudget({ ...frame, ...budgetPayload.parse(JSON.parse(wake.payload)) });
+  if (wake.event === "undelivered")
+    return composeUndelivered({ ...frame, ...undeliveredPayload.parse(JSON.parse(wake.payload)) });
   if (wake.incident_id === null) return null;
   const [facts] = await readFacts(db, [wake.incident_id]);
   if (!facts) return null;

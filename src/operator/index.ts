@@ -25,35 +25,25 @@ export { BarePage, Page } from "./layout";
 export { type Around, countStates, filterLines, sortLines, viewOf, withHistory } from "./overview";
 export { AuditPage } from "./pages/audit";
 export { type BudgetData, BudgetPage } from "./pages/budget";
-export {
-  ConfirmPage,
-  type GatewaysData,
-  GatewaysPage,
-  type InstanceData,
-  type InstanceLine,
-  InstancePage,
-  instancePath,
-  OncePage,
-} from "./pages/connector";
-export {
-  type DeadData,
-  DeadPage,
-  type DeadRow,
-  type DeliveriesData,
-  DeliveriesPage,
-  DeliveryPage,
-} from "./pages/deliveries";
+export { ConfirmPage, type InstanceLine, instancePath, OncePage } from "./pages/connector-parts";
+export { type DeadData, DeadPage, type DeadRow } from "./pages/dead-letters";
+export { type DeliveriesData, DeliveriesPage, DeliveryPage } from "./pages/deliveries";
+export { type GatewaysData, GatewaysPage } from "./pages/gateways";
+export { type HooksData, HooksPage } from "./pages/hooks";
 export { InboxPage } from "./pages/inbox";
 export { IncidentPage } from "./pages/incident";
 export { IncidentsPage, TABS, type Tab } from "./pages/incidents";
+export { type InstanceData, InstancePage } from "./pages/instance";
 export { ListenersPage } from "./pages/listeners";
 export { type MaintenanceData, MaintenancePage, type WindowForm } from "./pages/maintenance";
+export { agentPath, type MessagingData, MessagingPage } from "./pages/messaging";
 export { type NewTargetData, NewTargetPage } from "./pages/new-target";
 export { type OverviewData, OverviewPage, type OverviewTargets } from "./pages/overview";
 export { type PlatformsData, PlatformsPage } from "./pages/platforms";
 export { type AgentsData, AgentsPage, type SessionsData, SessionsPage } from "./pages/relay";
 export { SessionActPage, type SessionData, SessionPage, sessionPath } from "./pages/session";
 export { LoginPage, NotFoundPage, ProblemPage } from "./pages/simple";
+export { type SloLine, SloPage } from "./pages/slo";
 export { EnvelopePage, type EnvelopeRow, MODES, SwitchboardPage } from "./pages/switchboard";
 export { RANGES, type Range, type TargetData, TargetPage } from "./pages/target";
 export { DeletePage } from "./pages/target-delete";

@@ -20,6 +20,9 @@ const NAV: { href: string; label: string; more?: true; count?: "unread" | "open"
   { href: "/ui/sessions", label: "Sessions", more: true },
   { href: "/ui/agents", label: "Agents", more: true },
   { href: "/ui/trust", label: "Trust", more: true },
+  { href: "/slo", label: "SLO", more: true },
+  { href: "/messaging", label: "Messaging", more: true },
+  { href: "/messaging/hooks", label: "Wake hooks", more: true },
   { href: "/maintenance", label: "Maintenance", more: true },
   { href: "/switchboard", label: "Switchboard", more: true },
   { href: "/listeners", label: "Listeners", more: true },
@@ -27,7 +30,9 @@ const NAV: { href: string; label: string; more?: true; count?: "unread" | "open"
 
 const here = (href: string, path: string): boolean => {
   const at = path.split("?")[0] ?? "/";
-  return href === "/" ? at === "/" || at.startsWith("/targets/") : at === href || at.startsWith(`${href}/`);
+  if (href === "/") return at === "/" || at.startsWith("/targets/");
+  // Of two entries one above the other only the nearer one is here.
+  return at === href || (at.startsWith(`${href}/`) && !(href === "/messaging" && at.startsWith("/messaging/hooks")));
 };
 
 const NavLink: FC<{ item: (typeof NAV)[number]; path: string; shell: ShellData }> = ({ item, path, shell }) => {
@@ -192,6 +197,7 @@ const KEYS: [string, string][] = [
   ["g s", "sessions"],
   ["g w", "gateways"],
   ["g d", "deliveries"],
+  ["g l", "SLO"],
   ["g b", "budget"],
   ["g a", "audit"],
   ["n", "new target (overview)"],

@@ -101,6 +101,7 @@ svg.bar{width:180px;height:28px;display:block}svg.spark{width:120px;height:28px;
 .chart .pace{stroke:var(--control);stroke-width:1;stroke-dasharray:6 4;fill:none}.chart .proj{stroke:var(--accent);stroke-width:2;stroke-dasharray:1 4;stroke-linecap:round;fill:none}
 .wide svg.pool{width:100%;max-width:720px;height:40px;display:block}.b-pool{fill:var(--sunken);stroke:var(--control)}.b-spent{fill:var(--accent)}.b-reserved{fill:url(#hatch)}.b-rung{stroke:var(--text);stroke-width:1.5;fill:none}
 .chart details,.chart figcaption{grid-column:1/-1}
+.box+.wrap,.err+.box,.wrap+:is(h3,.acts){margin-top:var(--s3)}
 dl{display:grid;grid-template-columns:auto minmax(0,1fr);gap:4px var(--s4);margin:0}dt{color:var(--muted)}dd{margin:0}
 .tabs{display:flex;flex-wrap:wrap;gap:2px;margin:0 0 var(--s3);border-bottom:1px solid var(--line);padding:0;list-style:none}
 .tabs a{display:block;padding:6px 12px;color:var(--muted);text-decoration:none;border-radius:var(--r2) var(--r2) 0 0}

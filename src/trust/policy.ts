@@ -1,4 +1,4 @@
-import { parseDocument } from "yaml";
+import { CORE_SCHEMA, load, YAMLException } from "js-yaml";
 import * as z from "zod";
 import { DAY, HOUR, MINUTE, SECOND } from "../kernel/clock";
 import { sha256Hex } from "../kernel/crypto";
@@ -70,15 +70,15 @@ function split(text: string): { head: string | null; prompt: string } {
 }
 
 function readYaml(head: string): Record<string, unknown> {
-  const document = parseDocument(head, { uniqueKeys: true, schema: "core" });
-  const problem = document.errors[0];
-  if (problem) throw policyError(`The front matter is not YAML: ${clip(problem.message.split("\n")[0]!, 160)}`);
   let value: unknown;
   try {
     // No aliases: a few lines of them can grow into gigabytes.
-    value = document.toJS({ maxAliasCount: 0 });
-  } catch {
-    throw policyError("The front matter uses YAML aliases; write the values out.");
+    const blank = head.split("\n").every((line) => /^\s*(#.*)?$/.test(line));
+    value = blank ? null : load(head, { schema: CORE_SCHEMA, maxAliases: 0 });
+  } catch (error) {
+    if (!(error instanceof YAMLException)) throw error;
+    if (/alias/i.test(error.message)) throw policyError("The front matter uses YAML aliases; write the values out.");
+    throw policyError(`The front matter is not YAML: ${clip(error.message.split("\n")[0]!, 160)}`);
   }
   if (value === null || value === undefined) return {};
   if (typeof value !== "object" || Array.isArray(value)) throw policyError("The front matter must be keys and values.");

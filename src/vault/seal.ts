@@ -57,7 +57,7 @@ const unusable = (name: string, what: string): ReveilleError =>
 /** The keys under a variable and its `_OLD`. @throws ReveilleError 503 when it is unset or no key: fail closed. */
 export async function sealKeys(
   vars: Record<string, unknown>,
-  name: "REVEILLE_VAULT_KEY" | "REVEILLE_GATEWAY_KEY",
+  name: "REVEILLE_VAULT_KEY" | "REVEILLE_GATEWAY_KEY" | "REVEILLE_HOOK_KEY",
 ): Promise<SealKeys> {
   const hex = readVar(vars, name);
   if (hex === "") throw unusable(name, "is not set");

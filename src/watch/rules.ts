@@ -16,6 +16,8 @@ export interface RuleFacts {
   /** Last sign of life of the alarm that watches the cron, and when the first cycle ran. */
   alarm_at: number | null;
   listeners_down: string[];
+  /** Findings of the wake SLO, by rule (wake-slo §6.4); null or absent = nothing to judge. */
+  slo: Record<string, Finding | null>;
 }
 
 interface Finding {
@@ -78,7 +80,7 @@ export const RULES: Record<string, Rule> = {
 
 /** The look of an internal target: a rule's finding as a snapshot. The severity travels in the details. */
 export function ruleSnapshot(rule: string, facts: RuleFacts): Snapshot {
-  const finding = RULES[rule]?.(facts) ?? null;
+  const finding = RULES[rule]?.(facts) ?? facts.slo[rule] ?? null;
   const base = { at: facts.now, signal: rule, latency_ms: null };
   if (!finding)
     return { ...base, status: "unknown", reason: "not_configured", details: {}, error: "Nothing to judge yet." };

@@ -231,7 +231,7 @@ describe("machines", () => {
     const states = Object.fromEntries(
       (body["items"] as { name: string; state: string }[]).map((l) => [l.name, l.state]),
     );
-    expect(states["mcp"]).toBe("not_installed");
+    expect(states["mcp"]).not.toBe("not_installed");
   });
 
   it("readyz is 503 when the consumer says that a configured engine can't work (fatal), 200 when a channel can't (not fatal)", async () => {

@@ -476,13 +476,13 @@ describe("an agent", () => {
   });
 
   it("of 0.6.5 keeps its line with the heartbeat nobody can verify, and its record is not touched by it", async () => {
-    const agent = await startLegacyAgent({ relay: relay.ws, name: freshName("legacy"), heartbeatMs: 50 });
+    const agent = await startLegacyAgent({ relay: relay.ws, name: freshName("legacy"), heartbeatMs: 200 });
     agents.push(agent);
     const before = await eventually(async () => {
       const got = await get(`/api/agents/${agent.address}`);
       return got.status === 200 && got.body;
     });
-    await sleep(400);
+    await sleep(700);
     expect(agent.received.map((f) => f["type"])).toEqual(["ANNOUNCE_OK"]);
     expect((await get(`/api/agents/${agent.address}`)).body).toEqual(before);
     expect(agent.closes).toEqual([]);

@@ -37,12 +37,12 @@ async function read(platform: string, name: string, more: { text?: string; user?
   const fixture = readFixture(platform, name);
   const adaptor = ADAPTORS.find((a) => a.name === platform)!;
   const { body, form } = freshBody(fixture, more);
-  const url = `http://localhost:8787/webhooks/${platform}/demo${fixture.tail && `/${fixture.tail}`}`;
+  const url = `http://localhost:8787/webhooks/${platform}/sample${fixture.tail && `/${fixture.tail}`}`;
   const { headers } = signWebhook(token, platform, body, { url, form });
   const all = { ...vars, REVEILLE_PUBLIC_URL: "http://localhost:8787" };
   const bytes = new TextEncoder().encode(body);
   const call = {
-    app: "demo",
+    app: "sample",
     tail: fixture.tail,
     method: "POST",
     url: new URL(url),

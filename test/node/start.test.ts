@@ -12,7 +12,7 @@ import { listeningInodes } from "../../scripts/lib/processes";
 import type { LocalRuntime } from "../../scripts/lib/runtime";
 import { createVarsFile, localVars, readVarsFile } from "../../scripts/lib/vars";
 import { readWorkerConfig } from "../../scripts/lib/worker-options";
-import { REPORT_CRON, TASKS_CRON } from "../../src/consumer/crons";
+import { PROBER_CRON, REPORT_CRON, TASKS_CRON } from "../../src/consumer/crons";
 
 let dir: string;
 beforeEach(() => {
@@ -63,7 +63,7 @@ describe("the port", () => {
 describe(".dev.vars", () => {
   it("is made once, with fresh secrets only its owner can read, and never overwritten", () => {
     const [a, b] = [join(dir, "a"), join(dir, "b")];
-    expect([createVarsFile(a), createVarsFile(b), createVarsFile(a)]).toEqual([6, 6, 0]);
+    expect([createVarsFile(a), createVarsFile(b), createVarsFile(a)]).toEqual([8, 8, 0]);
     expect(statSync(a).mode & 0o777).toBe(0o600);
     const [x, y] = [readVarsFile(a), readVarsFile(b)];
     expect(Object.keys(x).sort()).toEqual([
@@ -71,10 +71,12 @@ describe(".dev.vars", () => {
       "REVEILLE_AGENT_SEED",
       "REVEILLE_BEAT_KEY",
       "REVEILLE_GATEWAY_KEY",
+      "REVEILLE_HOOK_KEY",
+      "REVEILLE_HOOK_TOKEN",
       "REVEILLE_SESSION_KEY",
       "REVEILLE_VAULT_KEY",
     ]);
-    expect(new Set([...Object.values(x), ...Object.values(y)]).size).toBe(12);
+    expect(new Set([...Object.values(x), ...Object.values(y)]).size).toBe(16);
     for (const value of Object.values(x)) expect(value).toMatch(/^[0-9a-f]{64}$/);
     writeFileSync(b, "OPERATOR_TOKEN=mine\n");
     createVarsFile(b);
@@ -102,6 +104,7 @@ describe("cron", () => {
         throw new Error("handler failed");
       },
       consumerTick: async (when?: number) => void ticks.push(`consumer ${new Date(when!).toISOString()}`),
+      consumerProber: async () => {},
     } as unknown as LocalRuntime;
     const crons = startCrons(
       runtime,
@@ -117,13 +120,18 @@ describe("cron", () => {
 });
 
 describe("the consumer's triggers", () => {
-  it("are the two of its wrangler file, a minute apart", async () => {
-    expect((await readWorkerConfig("wrangler.consumer.toml")).crons).toEqual([REPORT_CRON, TASKS_CRON]);
+  it("are those of its wrangler file", async () => {
+    expect((await readWorkerConfig("wrangler.consumer.toml")).crons).toEqual([REPORT_CRON, TASKS_CRON, PROBER_CRON]);
     const ticks: string[] = [];
     const at = Date.UTC(2026, 0, 1, 10, 5, 59, 950);
     const started = Date.now();
     const note = (what: string) => async () => void ticks.push(what);
-    const runtime = { tick: note("edge"), consumerTick: note("report"), consumerTasks: note("tasks") };
+    const runtime = {
+      tick: note("edge"),
+      consumerTick: note("report"),
+      consumerTasks: note("tasks"),
+      consumerProber: note("prober"),
+    };
     const crons = startCrons(
       runtime as unknown as LocalRuntime,
       () => {},
@@ -131,7 +139,7 @@ describe("the consumer's triggers", () => {
     );
     await new Promise((done) => setTimeout(done, 200));
     crons.stop();
-    expect(ticks).toContain("tasks");
+    expect(ticks).toEqual(expect.arrayContaining(["tasks", "prober"]));
   });
 });
 

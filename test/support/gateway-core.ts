@@ -335,8 +335,23 @@ export class ScriptedGateway {
   }
 
   send(frame: Json): void {
-    this.raw(`${JSON.stringify(frame)}\n`);
+    const line = `${JSON.stringify(frame)}\n`;
+    if (this.#burst === null) this.raw(line);
+    else this.#burst += line;
   }
+
+  /** What `act` sends goes as one message: their order is then sure whatever carries it. */
+  burst<T>(act: () => T): T {
+    this.#burst = "";
+    try {
+      return act();
+    } finally {
+      const lines = this.#burst;
+      this.#burst = null;
+      this.raw(lines);
+    }
+  }
+  #burst: string | null = null;
 
   /** One op, and its one result; 30 s as in the field. */
   outbound(action: Json, more: Json = {}): Promise<Json> {

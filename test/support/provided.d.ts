@@ -17,6 +17,12 @@ declare module "vitest" {
     paymentsUrl: string;
     /** Base URL of the identity provider's stand-in (test/support/issuer.ts). */
     issuerUrl: string;
+    /** Base URL of agents' runtimes that are woken (test/support/wake-receiver.ts). */
+    wakesUrl: string;
+    /** Base URL of another machine's agent messaging, as a prober sees it (test/support/agent-peer.ts). */
+    agentPeerUrl: string;
+    /** Base URL of the agent messaging peers' stand-in (test/support/qoopia.ts): a peer is `{base}/{name}`. */
+    qoopiaUrl: string;
     /** The consumer Worker as one module, for the auxiliary Worker of the integration project. */
     consumerCode: string;
   }

@@ -7,6 +7,11 @@ export function testVars(urls: { platformsUrl: string; paymentsUrl?: string }): 
     REVEILLE_AGENT_SEED: "5e1f00d5".repeat(8),
     REVEILLE_VAULT_KEY: "7a0c1e5b".repeat(8),
     REVEILLE_GATEWAY_KEY: "9d3f6a2c".repeat(8),
+    REVEILLE_HOOK_KEY: "4b8e2d6f".repeat(8),
+    REVEILLE_HOOK_TOKEN: "test-hook-token-2c9f41d7e8a05b63",
+    // The tests of one file share one window; those of the limit set their own.
+    REVEILLE_HOOK_RATE: "100000",
+    REVEILLE_HOOK_SOURCE_RATE: "100000",
     REVEILLE_PUBLIC_URL: "http://reveille.test",
     REVEILLE_ALLOW_PRIVATE: "127.0.0.1:*",
     REVEILLE_SLACK_SIGNING_SECRET: "hermes_edge_test_signing_secret_0001",

@@ -28,7 +28,7 @@ export interface Stage {
   bare: string;
   peer: Peer;
   /** A new instance with people linked to it and a gateway of its own. */
-  home(name: string): Promise<Home>;
+  home(name: string, n?: number): Promise<Home>;
 }
 
 export const MEMORY = "/dev/shm";
@@ -84,8 +84,8 @@ export async function onStage<T>(options: StageOptions, work: (stage: Stage) => 
       edge: await rt.direct("reveille"),
       bare: await rt.direct("bare"),
       peer,
-      home: async (name) => {
-        const who = people(name.toUpperCase(), PEOPLE);
+      home: async (name, n = PEOPLE) => {
+        const who = people(name.toUpperCase(), n);
         const of = { tenant: "bench", instance: name };
         const made = await api.call<{ gateway: { id: string }; secret: string }>("POST", "/api/v1/gateways", {
           ...of,

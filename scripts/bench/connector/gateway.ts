@@ -9,7 +9,7 @@ export interface Drained {
   first: number;
   gap: number;
   perSecond: number;
-  /** Events that came twice, and that came before an older one: by the number that each text begins with. */
+  /** Events that came twice, and that came after a younger one of their chat: by the number each text begins with. */
   twice: number;
   disorder: number;
 }
@@ -19,6 +19,7 @@ const STUCK_MS = 20_000;
 const HELLO = `${JSON.stringify({ type: "hello", platform: "slack", botId: "" })}\n`;
 
 const TEXT = /"text":"(\d+) /;
+const CHAT = /"chat_id":"([^"]*)"/;
 const ID = /"bufferId":"([^"]+)"/;
 
 export interface Listening {
@@ -44,7 +45,8 @@ export async function listen(
   const ws = new WebSocket(url, { perMessageDeflate: false, headers });
   const seen = new Set<number>();
   const at: number[] = [];
-  let [last, twice, disorder, rest] = [0, 0, 0, ""];
+  let [twice, disorder, rest] = [0, 0, ""];
+  const last = new Map<string, number>();
   let finish!: (d: Drained) => void;
   let fail!: (e: Error) => void;
   const drained = new Promise<Drained>((resolve, reject) => {
@@ -63,10 +65,11 @@ export async function listen(
     if (id === undefined) return;
     at.push(performance.now());
     const number = Number(TEXT.exec(line)?.[1]);
+    const chat = CHAT.exec(line)?.[1] ?? "";
     if (seen.has(number)) twice++;
-    else if (number < last) disorder++;
+    else if (number < (last.get(chat) ?? 0)) disorder++;
+    else last.set(chat, number);
     seen.add(number);
-    last = Math.max(last, number);
     const ack = (): void => {
       ws.send(`{"type":"inbound_ack","bufferId":"${id}"}\n`);
       if (seen.size === n) finish(figures());

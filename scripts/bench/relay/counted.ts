@@ -1,4 +1,4 @@
-/** What is billed, as `counted.worker.ts` counts it and `costs.ts` prices it. */
+/** What is billed, as `meter.worker.ts` counts it and each bench prices it. */
 export const NOTHING = {
   workerRequests: 0,
   /** Calls over stubs, `fetch` included. */
@@ -10,6 +10,9 @@ export const NOTHING = {
   rowsRead: 0,
   d1Written: 0,
   d1Read: 0,
+  /** Messages of queues, each 64 KB of them. */
+  queueWrites: 0,
+  queueReads: 0,
 };
 
 export type Counted = typeof NOTHING;

@@ -1,182 +1,19 @@
 import type { EdgeEnv } from "../../../src/edge/env";
 import edge, * as objects from "../../../src/edge/index";
-import { type Counted, NOTHING } from "./counted";
+import { counted, meterEnv, meterObject, settle } from "./meter.worker";
 
-/**
- * The edge Worker as it ships, with a meter on everything that is billed: requests and calls to objects where they are made,
- * alarms and socket messages where they arrive, rows where storage writes them, D1 by its own `meta`. `GET /counted` reads it.
- * One process has one isolate of a Worker, so a module's variable is shared by all of its objects.
- */
-
-const counted: Counted = { ...NOTHING };
-
-type Method = (this: unknown, ...args: unknown[]) => unknown;
-
-/** Wraps a method of a prototype, once. */
-function wrap(prototype: object, name: string, around: (real: Method) => Method): void {
-  const real = Reflect.get(prototype, name) as Method | undefined;
-  if (real) Object.defineProperty(prototype, name, { value: around(real), configurable: true, writable: true });
-}
-
-/** Runs before the call, so that one which throws is counted too. */
-const before =
-  (count: () => void) =>
-  (real: Method): Method =>
-    function (this: unknown, ...args) {
-      count();
-      return real.apply(this, args);
-    };
-
-let storageMetered = false;
-
-/** Statements' own counts are complete only when they have been read: they are kept until somebody asks. */
-let cursors: { rowsWritten: number; rowsRead: number }[] = [];
-
-function settle(): void {
-  for (const cursor of cursors) {
-    counted.rowsWritten += cursor.rowsWritten;
-    counted.rowsRead += cursor.rowsRead;
-  }
-  cursors = [];
-}
-
-/** A key-value pair is a row, its removal too; so is every alarm that is set or taken back (platform spec §6). */
-function meterStorage(storage: DurableObjectStorage): void {
-  if (storageMetered) return;
-  storageMetered = true;
-  const written = before(() => void counted.rowsWritten++);
-  wrap(Object.getPrototypeOf(storage.kv) as object, "put", written);
-  wrap(Object.getPrototypeOf(storage.kv) as object, "delete", written);
-  wrap(
-    Object.getPrototypeOf(storage.kv) as object,
-    "get",
-    before(() => void counted.rowsRead++),
-  );
-  const whole = Object.getPrototypeOf(storage) as object;
-  for (const name of ["setAlarm", "deleteAlarm", "deleteAll", "put", "delete"]) wrap(whole, name, written);
-  wrap(
-    Object.getPrototypeOf(storage.sql) as object,
-    "exec",
-    (real) =>
-      function (this: unknown, ...args) {
-        const cursor = real.apply(this, args) as SqlStorageCursor<Record<string, SqlStorageValue>>;
-        cursors.push(cursor);
-        if (cursors.length > 5_000) settle();
-        return cursor;
-      },
-  );
-}
-
-const isNamespace = (value: unknown): value is DurableObjectNamespace =>
-  typeof value === "object" && value !== null && value.constructor.name === "DurableObjectNamespace";
-
-/** Every call over a stub, `fetch` included, is one request of the object called. */
-function meterNamespace(namespace: DurableObjectNamespace): DurableObjectNamespace {
-  return new Proxy(namespace, {
-    get(target, key) {
-      if (key !== "get") return bound(target, key);
-      return (...args: Parameters<DurableObjectNamespace["get"]>) =>
-        new Proxy(target.get(...args), {
-          get: (stub, method) => {
-            const real = Reflect.get(stub, method, stub) as unknown;
-            if (typeof real !== "function") return real;
-            return (...given: unknown[]) => {
-              counted.objectRequests++;
-              return (stub as unknown as Record<PropertyKey, (...a: unknown[]) => unknown>)[method]!(...given);
-            };
-          },
-        });
-    },
-  });
-}
-
-const bound = (target: object, key: PropertyKey): unknown => {
-  const value = Reflect.get(target, key, target) as unknown;
-  return typeof value === "function" ? (value.bind(target) as unknown) : value;
-};
-
-const statements = new WeakMap<object, D1PreparedStatement>();
-
-function meterResult<T extends { meta: unknown }>(result: T): T {
-  const { rows_written, rows_read } = result.meta as { rows_written?: number; rows_read?: number };
-  counted.d1Written += rows_written ?? 0;
-  counted.d1Read += rows_read ?? 0;
-  return result;
-}
-
-function meterStatement(real: D1PreparedStatement): D1PreparedStatement {
-  const proxy = new Proxy(real, {
-    get(target, key) {
-      if (key === "bind") return (...values: unknown[]) => meterStatement(target.bind(...values));
-      if (key === "run" || key === "all") return async () => meterResult(await target.all());
-      if (key === "first")
-        return async (column?: string) => {
-          const row = meterResult(await target.all<Record<string, unknown>>()).results[0];
-          return row === undefined ? null : column === undefined ? row : row[column];
-        };
-      return bound(target, key);
-    },
-  });
-  statements.set(proxy, real);
-  return proxy;
-}
-
-function meterDatabase(db: D1Database): D1Database {
-  return new Proxy(db, {
-    get(target, key) {
-      if (key === "prepare") return (sql: string) => meterStatement(target.prepare(sql));
-      if (key === "batch")
-        return async (batch: D1PreparedStatement[]) =>
-          (await target.batch(batch.map((s) => statements.get(s) ?? s))).map(meterResult);
-      return bound(target, key);
-    },
-  });
-}
-
-const environments = new WeakMap<object, EdgeEnv>();
-
-function meterEnv(env: EdgeEnv): EdgeEnv {
-  const known = environments.get(env);
-  if (known) return known;
-  const made = Object.fromEntries(
-    Object.entries(env).map(([name, value]) => [
-      name,
-      name === "DB" ? meterDatabase(value as D1Database) : isNamespace(value) ? meterNamespace(value) : value,
-    ]),
-  ) as unknown as EdgeEnv;
-  environments.set(env, made);
-  return made;
-}
-
-type ObjectClass = new (ctx: DurableObjectState, env: EdgeEnv) => object;
-
-function meterObject<T extends ObjectClass>(Real: T): T {
-  const Base = Real as ObjectClass;
-  class Metered extends Base {
-    constructor(ctx: DurableObjectState, env: EdgeEnv) {
-      meterStorage(ctx.storage);
-      super(ctx, meterEnv(env));
-    }
-  }
-  // Only the runtime calls these two.
-  wrap(
-    Metered.prototype,
-    "alarm",
-    before(() => void counted.alarms++),
-  );
-  wrap(
-    Metered.prototype,
-    "webSocketMessage",
-    before(() => void counted.messages++),
-  );
-  return Metered as unknown as T;
-}
+/** The edge Worker as it ships, with a meter on everything that is billed. `GET /counted` reads it. */
 
 export const Agent = meterObject(objects.Agent);
 export const AgentLine = meterObject(objects.AgentLine);
+export const Budget = meterObject(objects.Budget);
 export const ClientLine = meterObject(objects.ClientLine);
+export const Gateway = meterObject(objects.Gateway);
+export const HookGate = meterObject(objects.HookGate);
 export const Session = meterObject(objects.Session);
-export const { Budget, Switchboard, Target } = objects;
+export const Target = meterObject(objects.Target);
+export const Workspace = meterObject(objects.Workspace);
+export const { Switchboard } = objects;
 
 export default {
   ...edge,

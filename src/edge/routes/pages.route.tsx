@@ -17,8 +17,11 @@ import { deliveryPages } from "./pages/delivery.pages";
 import { fixPages } from "./pages/fix.pages";
 import { incidentPages } from "./pages/incident.pages";
 import { maintenancePages } from "./pages/maintenance.pages";
+import { messagingPages } from "./pages/messaging.pages";
 import { overviewPages } from "./pages/overview.pages";
+import { platformPages } from "./pages/platform.pages";
 import { relayPages } from "./pages/relay.pages";
+import { sloPages } from "./pages/slo.pages";
 import { targetPages } from "./pages/target.pages";
 import { trustPages } from "./pages/trust.pages";
 import {
@@ -123,6 +126,8 @@ const PAGES = [
   "/gateways/*",
   "/deliveries/*",
   "/dead-letters/*",
+  "/slo/*",
+  "/messaging/*",
   "/budget",
   "/audit",
 ];
@@ -136,8 +141,11 @@ pageRoutes.route("/", controlPages);
 pageRoutes.route("/", budgetPages);
 pageRoutes.route("/", connectorPages);
 pageRoutes.route("/", deliveryPages);
+pageRoutes.route("/", platformPages);
 pageRoutes.route("/", relayPages);
 pageRoutes.route("/", trustPages);
+pageRoutes.route("/", sloPages);
+pageRoutes.route("/", messagingPages);
 
 pageRoutes.all("*", async (c) => {
   const visit = c.get("visit") ?? (await openVisit(c));

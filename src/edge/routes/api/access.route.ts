@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import {
   createClient,
   createEnrollToken,
@@ -25,7 +25,7 @@ const clientView = z
     created_at: z.string(),
     revoked_at: z.string().nullable(),
   })
-  .openapi("TenantClient");
+  .meta({ id: "TenantClient" });
 
 const tenantField = z.string().max(64).optional();
 const deps = (c: Ctx) => manageDeps(c, c.get("by"));

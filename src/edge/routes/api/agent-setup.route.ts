@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { notFound } from "../../../kernel/errors";
 import {
   identityFor,
@@ -23,7 +23,7 @@ const identityView = z
     source: z.enum(["workspace", "bundled"]),
     versions: z.array(z.object({ version: z.number(), agent_name: z.string(), created_at: z.string() })),
   })
-  .openapi("Identity");
+  .meta({ id: "Identity" });
 
 const serverView = z
   .object({
@@ -38,7 +38,7 @@ const serverView = z
     last_check_at: z.string().nullable(),
     last_error: z.string().nullable(),
   })
-  .openapi("McpServer");
+  .meta({ id: "McpServer" });
 
 const nameParam = z.object({ name: mcpName });
 

@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { iso } from "../../../kernel/clock";
 import { readAgents } from "../../../relay";
 import { apiApp, listOf, operatorRoute, pageQuery } from "../../kit";
@@ -17,7 +17,7 @@ const agentView = z
     announced_at: z.string(),
     last_seen: z.string(),
   })
-  .openapi("Agent");
+  .meta({ id: "Agent" });
 
 /** Agents that announced themselves at the relay. */
 export const agentRoutes = apiApp().openapi(

@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { iso } from "../../../kernel/clock";
 import { notFound } from "../../../kernel/errors";
 import { type Answer, type AskRow, MAX_QUESTION, readAsk, readAsks } from "../../../reason";
@@ -32,7 +32,7 @@ const askView = z
       })
       .nullable(),
   })
-  .openapi("Ask");
+  .meta({ id: "Ask" });
 
 const view = (r: AskRow): z.infer<typeof askView> => {
   const answer = r.answer === null ? null : (JSON.parse(r.answer) as Answer);

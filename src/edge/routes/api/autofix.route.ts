@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { FIX_CODES, FIX_MODES, readFixViews } from "../../../reason";
 import { answerQuestion, askForFix } from "../../fix";
 import { apiApp, idParam, json, listOf, operatorRoute, pageQuery, runtime } from "../../kit";
@@ -49,7 +49,7 @@ export const fixSchema = z
     started_at: z.string().nullable(),
     finished_at: z.string().nullable(),
   })
-  .openapi("Fix");
+  .meta({ id: "Fix" });
 
 /** Who acts, when a tool acts for a person. */
 const by = z.string().min(1).max(80).optional();

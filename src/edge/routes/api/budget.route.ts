@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { budgetObject } from "../../../../durable-objects/budget.do";
 import { iso } from "../../../kernel/clock";
 import { monthStart, project, readCalls, readDays } from "../../../reason";
@@ -32,7 +32,7 @@ const callView = z
     incident_id: z.string().nullable(),
     wake_id: z.string().nullable(),
   })
-  .openapi("Call");
+  .meta({ id: "Call" });
 
 const budgetView = z
   .object({
@@ -52,7 +52,7 @@ const budgetView = z
     days: z.array(z.object({ day: z.string(), route: z.string(), usd: z.number(), calls: z.number() })),
     last_calls: z.array(callView),
   })
-  .openapi("Budget");
+  .meta({ id: "Budget" });
 
 export const budgetRoutes = apiApp().openapi(
   operatorRoute(

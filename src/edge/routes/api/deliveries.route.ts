@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { INSTANCE } from "../../../gateway";
 import { iso } from "../../../kernel/clock";
 import { notFound } from "../../../kernel/errors";
@@ -34,7 +34,7 @@ const deliveryView = z
     why: z.string().nullable(),
     replayed_as: z.number().nullable(),
   })
-  .openapi("Delivery");
+  .meta({ id: "Delivery" });
 
 const shown = (d: Delivery): z.infer<typeof deliveryView> => ({
   ...d,

@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { gatewayObject } from "../../../../durable-objects/gateway.stub";
 import {
   allowIdentity,
@@ -33,7 +33,7 @@ const liveView = z
     dead_letters: z.number(),
     last_seen: z.string().nullable(),
   })
-  .openapi("GatewayState");
+  .meta({ id: "GatewayState" });
 
 const gatewayView = z
   .object({
@@ -51,7 +51,7 @@ const gatewayView = z
     /** Of its instance; null when its object did not answer. */
     live: liveView.nullable(),
   })
-  .openapi("Gateway");
+  .meta({ id: "Gateway" });
 
 const secretView = z.object({
   gateway: gatewayView,

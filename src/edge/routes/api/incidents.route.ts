@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { iso } from "../../../kernel/clock";
 import { notFound } from "../../../kernel/errors";
 import { latestInvestigation, readFixViews } from "../../../reason";
@@ -35,7 +35,7 @@ const incidentView = z
     cost_usd: z.number(),
     version: z.number(),
   })
-  .openapi("Incident");
+  .meta({ id: "Incident" });
 
 const timelineRow = z.object({
   at: z.string(),
@@ -79,7 +79,7 @@ const investigationView = z
     prompt_hash: z.string().nullable(),
     identity_hash: z.string().nullable(),
   })
-  .openapi("Investigation");
+  .meta({ id: "Investigation" });
 
 const detailView = incidentView
   .extend({
@@ -89,7 +89,7 @@ const detailView = incidentView
     investigation: investigationView.nullable(),
     fixes: z.array(fixSchema),
   })
-  .openapi("IncidentDetail");
+  .meta({ id: "IncidentDetail" });
 
 /** The list leaves the snapshots to the one-incident call. */
 const brief = ({ first_snapshot: _f, last_snapshot: _l, ...rest }: IncidentView): z.infer<typeof incidentView> => rest;

@@ -9,13 +9,16 @@ import { autofixRoutes } from "./autofix.route";
 import { budgetRoutes } from "./budget.route";
 import { deliveryRoutes } from "./deliveries.route";
 import { gatewayRoutes } from "./gateways.route";
+import { hookApiRoutes } from "./hooks.route";
 import { incidentRoutes } from "./incidents.route";
 import { maintenanceRoutes } from "./maintenance.route";
+import { messagingRoutes } from "./messaging.route";
 import { ownershipRoutes } from "./ownership.route";
 import { platformRoutes } from "./platforms.route";
 import { proposalRoutes } from "./proposals.route";
 import { recordRoutes } from "./records.route";
 import { sessionApiRoutes } from "./sessions.route";
+import { sloRoutes } from "./slo.route";
 import { systemRoutes } from "./system.route";
 import { targetRoutes } from "./targets.route";
 import { tenantRoutes } from "./tenants.route";
@@ -51,7 +54,6 @@ apiRoutes.use("*", async (c, next) => {
   }
   await next();
 });
-apiRoutes.openAPIRegistry.registerComponent("securitySchemes", "operator", { type: "http", scheme: "bearer" });
 apiRoutes.route("/", targetRoutes);
 apiRoutes.route("/", incidentRoutes);
 apiRoutes.route("/", autofixRoutes);
@@ -72,6 +74,9 @@ apiRoutes.route("/", deliveryRoutes);
 apiRoutes.route("/", ownershipRoutes);
 apiRoutes.route("/", platformRoutes);
 apiRoutes.route("/", vaultRoutes);
+apiRoutes.route("/", hookApiRoutes);
+apiRoutes.route("/", messagingRoutes);
+apiRoutes.route("/", sloRoutes);
 // A mounted app has no not-found of its own; the pages would answer in HTML.
 apiRoutes.all("*", (c) =>
   c.json(

@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { auditStatement } from "../../../audit";
 import { iso } from "../../../kernel/clock";
 import {
@@ -27,7 +27,7 @@ const windowView = z
     ended_at: z.string().nullable(),
     next: z.array(z.object({ starts_at: z.string(), ends_at: z.string() })),
   })
-  .openapi("MaintenanceWindow");
+  .meta({ id: "MaintenanceWindow" });
 
 const view = (w: MaintenanceWindow, now: number): z.infer<typeof windowView> => ({
   ...w,

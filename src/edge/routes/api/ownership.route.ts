@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import {
   bindAuthor,
   grantChannel,
@@ -29,7 +29,7 @@ const instance = z.string().regex(INSTANCE);
 const made = { created_by: z.string(), created_at: z.string() };
 
 const scopeBody = z.strictObject({ platform, scope_id: text, tenant });
-const scopeView = z.object({ platform, scope_id: z.string(), tenant: z.string(), ...made }).openapi("Scope");
+const scopeView = z.object({ platform, scope_id: z.string(), tenant: z.string(), ...made }).meta({ id: "Scope" });
 const grantBody = z.strictObject({
   platform,
   scope_id: z.string().max(200).default(""),
@@ -46,7 +46,7 @@ const grantView = z
     instance: z.string(),
     ...made,
   })
-  .openapi("Grant");
+  .meta({ id: "Grant" });
 const bindingKey = z.strictObject({ platform, user_id: text, tenant, instance });
 const bindingBody = bindingKey.extend({ scope_id: z.string().max(200).default("") });
 const bindingView = z
@@ -59,7 +59,7 @@ const bindingView = z
     dm_default: z.boolean(),
     created_at: z.string(),
   })
-  .openapi("Binding");
+  .meta({ id: "Binding" });
 
 const ok = z.object({ ok: z.boolean() });
 const filter = pageQuery.extend({ cursor: z.string().max(1_000).optional(), tenant, instance: instance.optional() });

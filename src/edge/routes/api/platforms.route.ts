@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { iso } from "../../../kernel/clock";
 import { PLATFORMS } from "../../../platform";
 import { apiApp, json, listOf, operatorRoute, runtime } from "../../kit";
@@ -18,7 +18,7 @@ const platformView = z
     webhooks: z.array(z.string()),
     missing: z.array(z.string()),
   })
-  .openapi("Platform");
+  .meta({ id: "Platform" });
 
 const shown = (p: PlatformView) => ({ ...p, checked_at: iso(p.checked_at) });
 const params = z.object({ platform: z.enum(PLATFORMS) });

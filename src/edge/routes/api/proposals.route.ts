@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { answerProposal, LOOPS, PROPOSAL_STATES, readProposals } from "../../../reason";
 import { apiApp, listOf, operatorRoute, pageQuery, runtime } from "../../kit";
 
@@ -20,7 +20,7 @@ const proposalView = z
     decided_at: z.string().nullable(),
     decided_by: z.string().nullable(),
   })
-  .openapi("Proposal");
+  .meta({ id: "Proposal" });
 
 const keyParam = z.object({ key: z.string().regex(/^[0-9a-f]{32}$/, "a proposal's key: 32 hex digits") });
 

@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { readAudit, SEAMS } from "../../../audit";
 import { iso } from "../../../kernel/clock";
 import { all } from "../../../kernel/d1";
@@ -26,7 +26,7 @@ const wakeView = z
     payload: z.record(z.string(), z.unknown()),
   })
   .loose()
-  .openapi("Wake");
+  .meta({ id: "Wake" });
 
 const attemptView = z.object({
   channel: z.string(),
@@ -54,7 +54,7 @@ const noticeView = z
     read_at: z.string().nullable(),
     attempts: z.array(attemptView),
   })
-  .openapi("Notice");
+  .meta({ id: "Notice" });
 
 const auditView = z
   .object({
@@ -67,7 +67,7 @@ const auditView = z
     wake_id: z.string().nullable(),
     details: z.record(z.string(), z.unknown()),
   })
-  .openapi("AuditRow");
+  .meta({ id: "AuditRow" });
 
 const deadLetterView = z
   .object({
@@ -80,7 +80,7 @@ const deadLetterView = z
     replayed_at: z.string().nullable(),
     replayed_by: z.string().nullable(),
   })
-  .openapi("DeadLetter");
+  .meta({ id: "DeadLetter" });
 
 interface NoticeRow {
   id: string;

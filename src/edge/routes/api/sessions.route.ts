@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { iso } from "../../../kernel/clock";
 import { listSessions, type SessionView, STALE_AFTER } from "../../../session";
 import { apiApp, listOf, operatorRoute, pageQuery, runtime } from "../../kit";
@@ -15,7 +15,7 @@ const listed = z
     status: z.string(),
     updated_at: z.string(),
   })
-  .openapi("SessionRow");
+  .meta({ id: "SessionRow" });
 
 const sessionView = z
   .object({
@@ -55,7 +55,7 @@ const sessionView = z
       tail: z.array(z.object({ seq: z.number(), type: z.string(), at: moment, text: z.string() })),
     }),
   })
-  .openapi("Session");
+  .meta({ id: "Session" });
 
 const at = (ms: number | null): string | null => (ms === null ? null : iso(ms));
 

@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { switchboard } from "../../../../durable-objects/switchboard.do";
 import { iso } from "../../../kernel/clock";
 import { VENDORS } from "../../../kernel/config";
@@ -17,7 +17,7 @@ const switchesView = z
     changes: z.record(z.string(), z.object({ at: z.string(), by: z.string() })),
     unreadable: z.boolean(),
   })
-  .openapi("Switchboard");
+  .meta({ id: "Switchboard" });
 
 const view = (s: Switches & { unreadable?: true }): z.infer<typeof switchesView> => ({
   paused: s.paused,
@@ -44,7 +44,7 @@ const listenerView = z
     last_error: z.string().nullable(),
     note: z.string().nullable(),
   })
-  .openapi("Listener");
+  .meta({ id: "Listener" });
 
 /** Times come as ISO texts; the switches keep milliseconds. */
 const patchBody = switchPatch.extend({

@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { iso } from "../../../kernel/clock";
 import { notFound } from "../../../kernel/errors";
 import {
@@ -21,9 +21,9 @@ const targetView = z
     id: z.string(),
     name: z.string(),
     kind: z.string(),
-    every: z.number().openapi({ description: "Seconds between looks" }),
+    every: z.number().meta({ description: "Seconds between looks" }),
     config: z.record(z.string(), z.unknown()),
-    credentials: z.record(z.string(), z.string()).openapi({ description: "Binding names, never values" }),
+    credentials: z.record(z.string(), z.string()).meta({ description: "Binding names, never values" }),
     thresholds: z.record(z.string(), z.number()),
     paused: z.boolean(),
     muted_until: z.string().nullable(),
@@ -38,7 +38,7 @@ const targetView = z
     created_at: z.string(),
     updated_at: z.string(),
   })
-  .openapi("Target");
+  .meta({ id: "Target" });
 
 interface StateFields {
   phase: string;
@@ -99,7 +99,7 @@ const snapshotView = z
     phase: z.string(),
     incident_id: z.string().nullable(),
   })
-  .openapi("Snapshot");
+  .meta({ id: "Snapshot" });
 
 const by = (c: Ctx): string => c.get("by");
 

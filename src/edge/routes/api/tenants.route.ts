@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import {
   checkWakeUrl,
   createTenant,
@@ -23,7 +23,7 @@ import { apiApp, type Ctx, json, listOf, operatorRoute, pageQuery, runtime } fro
 
 /** `/api/v1/{tenants,instances}`: who there is. */
 
-const tenantView = z.object({ id: z.string(), name: z.string(), created_at: z.string() }).openapi("Tenant");
+const tenantView = z.object({ id: z.string(), name: z.string(), created_at: z.string() }).meta({ id: "Tenant" });
 const policyView = z.object({
   platform: z.string(),
   require_address: z.boolean(),
@@ -41,7 +41,7 @@ const instanceView = z
     wake_host: z.string().nullable(),
     created_at: z.string(),
   })
-  .openapi("Instance");
+  .meta({ id: "Instance" });
 const view = (i: InstanceRow): z.infer<typeof instanceView> => ({
   tenant: i.tenant,
   id: i.instance,

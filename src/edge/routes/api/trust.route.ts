@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { hostAddress } from "../../../../durable-objects/host";
 import { iso } from "../../../kernel/clock";
 import { badRequest } from "../../../kernel/errors";
@@ -30,12 +30,12 @@ const personView = z
     requests_24h: z.number(),
     denied_24h: z.number(),
   })
-  .openapi("TrustClient");
+  .meta({ id: "TrustClient" });
 const view = (p: Person): z.infer<typeof personView> => ({ ...p, since: iso(p.since), last_seen: iso(p.last_seen) });
 
 const levelView = z
   .object({ client_id: z.string(), level: z.string(), admin: z.boolean().optional(), message: z.string() })
-  .openapi("TrustLevel");
+  .meta({ id: "TrustLevel" });
 
 const policyView = z
   .object({
@@ -50,7 +50,7 @@ const policyView = z
     by: z.string().nullable(),
     at: z.string().nullable(),
   })
-  .openapi("TrustPolicy");
+  .meta({ id: "TrustPolicy" });
 
 async function policyOf(c: Ctx): Promise<z.infer<typeof policyView>> {
   const { policy, from, text, version, by, at } = await loadPolicy(c.env.DB, runtime(c));
@@ -77,7 +77,7 @@ const proposalView = z
     created_at: z.string(),
     expires_at: z.string(),
   })
-  .openapi("TrustProposal");
+  .meta({ id: "TrustProposal" });
 
 const promotionView = z.object({
   audit_id: z.number(),
@@ -98,7 +98,7 @@ const overview = z
     proposals: z.array(proposalView),
     promotions: z.array(promotionView),
   })
-  .openapi("Trust");
+  .meta({ id: "Trust" });
 
 const outcome = z
   .object({
@@ -110,7 +110,7 @@ const outcome = z
     changes: z.string().nullable(),
     onboard: z.object({ methods: z.array(z.string()), payment_amount: z.number().optional() }).nullable(),
   })
-  .openapi("TrustTest");
+  .meta({ id: "TrustTest" });
 
 const why = z.object({ reason: z.string().max(200).optional() });
 const numberParam = z.object({ id: z.coerce.number().int().positive() });

@@ -1,4 +1,4 @@
-import { z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { gatewayObject } from "../../../../durable-objects/gateway.stub";
 import { sessionObject } from "../../../../durable-objects/session.stub";
 import { chatSessionName, INSTANCE, tenantOf } from "../../../gateway";
@@ -25,7 +25,7 @@ const heldView = z
     uses_left: z.number().nullable(),
     wielded: z.number(),
   })
-  .openapi("HeldCapability");
+  .meta({ id: "HeldCapability" });
 
 const query = z.object({
   tenant: z.string().max(64).optional(),

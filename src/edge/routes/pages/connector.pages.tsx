@@ -23,7 +23,6 @@ import {
   tenantOf,
   unbindAuthor,
 } from "../../../gateway";
-import { all } from "../../../kernel/d1";
 import { badRequest, notFound } from "../../../kernel/errors";
 import {
   ConfirmPage,
@@ -32,67 +31,23 @@ import {
   InstancePage,
   instancePath,
   OncePage,
-  PlatformsPage,
   ProblemPage,
 } from "../../../operator";
-import { PLATFORMS, type PlatformName } from "../../../platform";
+import { PLATFORMS } from "../../../platform";
 import { dropOf, envLines, manageDeps } from "../../connector";
-import { liveOf, readAllDeliveries } from "../../deliveries";
+import { liveOf } from "../../deliveries";
 import { type Ctx, runtime } from "../../kit";
-import { checkPlatform, connectPlatform, FIRST_APP, listPlatforms } from "../../setup";
+import { platformOf } from "./platform.pages";
 import { act, done, type Fields, OPERATOR, type PageCtx, pageApp, part, show } from "./visit";
 
-/** `/platforms` and `/gateways`, with their acts. */
+/** `/gateways` and one instance, with their acts. */
 export const connectorPages = pageApp();
 
 /** Instances on one page. */
 const ROWS = 100;
-const DAY_MS = 86_400_000;
 
 const deps = (c: PageCtx): ManageDeps => manageDeps(c as unknown as Ctx, OPERATOR);
 const drop = (c: PageCtx) => dropOf(c as unknown as Ctx);
-
-const platformOf = (text: string | undefined): PlatformName => {
-  const found = PLATFORMS.find((p) => p === text);
-  if (!found) throw badRequest("bad_platform", `There is no platform "${text}".`, "platform");
-  return found;
-};
-
-connectorPages.get("/platforms", async (c) => {
-  const rt = runtime(c);
-  const { ctx } = c.get("visit");
-  const [lines, last, counts] = await Promise.all([
-    part(c, "the platforms", () => listPlatforms(c.env.DB, rt)),
-    part(c, "the newest events", async () => {
-      const { items } = await readAllDeliveries(c.env, rt, { limit: 200 });
-      // Oldest first, so that the newest of each stays.
-      return Object.fromEntries(items.reverse().map((d) => [`${d.platform}/${d.app}`, d.stored_at]));
-    }),
-    part(c, "the counts", () =>
-      all<{ platform: string; outcome: string; n: number }>(
-        c.env.DB.prepare(
-          "SELECT platform, outcome, SUM(n) AS n FROM ingest_count WHERE hour >= ? GROUP BY platform, outcome ORDER BY n DESC",
-        ).bind(ctx.now - DAY_MS),
-      ),
-    ),
-  ]);
-  return show(c, "Platforms", () => <PlatformsPage ctx={ctx} data={{ lines, last, counts }} />);
-});
-
-connectorPages.post("/platforms/:platform/:verb{check|connect}", (c) =>
-  act(c, "/platforms", async (f) => {
-    const platform = platformOf(c.req.param("platform"));
-    const app = f["app"] || FIRST_APP;
-    if (c.req.param("verb") === "connect") {
-      const { done: text } = await connectPlatform(c.env.DB, runtime(c), platform, app, OPERATOR);
-      return done(c, "/platforms", { text: `${text}.` });
-    }
-    const { state, checks } = await checkPlatform(c.env.DB, runtime(c), platform, app);
-    const bad = checks.filter((x) => !x.ok);
-    const text = bad.length === 0 ? "all is well" : bad.map((x) => `${x.check}: ${x.detail}`).join("; ");
-    return done(c, "/platforms", { text: `${platform}: ${text}`.slice(0, 300), bad: state !== "ok" });
-  }),
-);
 
 /** An instance with its gateways and how it is now. */
 async function lineOf(c: PageCtx, to: Destination): Promise<InstanceLine | null> {

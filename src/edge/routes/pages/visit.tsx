@@ -100,8 +100,8 @@ export async function openVisit(c: PageCtx): Promise<Visit | null> {
   return visit;
 }
 
-/** What these show is in objects, not in D1: a tag of D1's rows does not tell that it changed. */
-const OBJECT_PAGES = /^\/(?:platforms|gateways|deliveries|dead-letters)\b/;
+/** What these show is in objects, or in rows that the tag of pages leaves out: it does not tell that they changed. */
+const OBJECT_PAGES = /^\/(?:platforms|gateways|deliveries|dead-letters|slo|messaging)\b/;
 
 /** Only for the signed-in: others are sent to /login and come back afterwards. Answers an unchanged page with 304. */
 export const signedIn: MiddlewareHandler<PageEnv> = async (c, next) => {
