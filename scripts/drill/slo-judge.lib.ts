@@ -39,7 +39,7 @@ export interface Seen {
 }
 
 /** An answer that came this shortly before its runtime died may not have been written: ms. */
-const UNWRITTEN = 500;
+const UNWRITTEN = 200;
 
 /** A message at a receiver. */
 interface Arrival {
@@ -81,6 +81,7 @@ export function audit(
     })),
     plain("repeated", "messages repeated, their answer lost", repeated.lost),
     plain("repeated_unwritten", `messages repeated, killed within ${UNWRITTEN} ms of it`, repeated.unwritten),
+    { ...plain("longest_unwritten", "longest from such an answer to the kill", repeated.longest), unit: "ms" },
     plain("acks", "acks asked of the peer", calls("agent_ack")),
     plain("replies", "replies asked of the peer", calls("agent_reply")),
     plain(
@@ -118,6 +119,13 @@ function judgePongs(all: Said[], seen: Seen[], fault: (goal: Goal, what: string)
   return n;
 }
 
+interface Repeated {
+  lost: number;
+  unwritten: number;
+  /** Longest gap of the unwritten, ms. */
+  longest: number;
+}
+
 /** Each message at its receiver once; again only when the answer to the call before was lost, or came too late to be written. Returns how many came again so. */
 function judgeMessages(
   all: Said[],
@@ -125,7 +133,7 @@ function judgeMessages(
   receiver: Gate,
   kills: Kill[],
   fault: (goal: Goal, what: string) => void,
-): { lost: number; unwritten: number } {
+): Repeated {
   const byId = new Map(all.map((s) => [s.id, s]));
   const arrivals = new Map<Said, Arrival[]>();
   for (const { agent, knocks } of seen)
@@ -141,21 +149,24 @@ function judgeMessages(
         else arrivals.set(said, [...(arrivals.get(said) ?? []), { wake, pass: Number(knock.headers[PASS_HEADER]) }]);
       }
     }
-  const fateOf = ({ pass }: Arrival): "lost" | "unwritten" | "known" => {
+  /** Ms from a call's answer to the kill of its runtime; 0: the answer was lost; Infinity: neither can explain a second call. */
+  const gapOf = ({ pass }: Arrival): number => {
     const { life, answered_at } = receiver.passes[pass]!;
-    if (answered_at === null) return "lost";
+    if (answered_at === null) return 0;
     const killed = kills.find((k) => k.life === life);
-    return killed !== undefined && killed.at - answered_at < UNWRITTEN ? "unwritten" : "known";
+    return killed ? Math.max(1, killed.at - answered_at) : Number.POSITIVE_INFINITY;
   };
-  const repeated = { lost: 0, unwritten: 0 };
+  const repeated: Repeated = { lost: 0, unwritten: 0, longest: 0 };
   for (const said of all.filter((s) => !s.probe)) {
     const came = arrivals.get(said) ?? [];
     if (came.length === 0 && said.accepted) fault("lost", `${said.id} at ${said.agent.name}`);
     came.slice(1).forEach((again, i) => {
       // The receiver can tell a repeat by the wake's id, which is the call's idempotency key.
-      const fate = fateOf(came[i]!);
-      if (again.wake === came[0]!.wake && fate !== "known") repeated[fate]++;
-      else fault("doubled", `${said.id} by ${came.map((c) => c.wake).join(", ")}`);
+      const gap = gapOf(came[i]!);
+      if (again.wake === came[0]!.wake && gap < UNWRITTEN) {
+        repeated[gap === 0 ? "lost" : "unwritten"]++;
+        repeated.longest = Math.max(repeated.longest, gap);
+      } else fault("doubled", `${said.id} by ${came.map((c) => c.wake).join(", ")}`);
     });
   }
   return repeated;
